@@ -1,0 +1,19 @@
+"""Activations: value, first and second derivative, class C^k, real and complex."""
+
+from .catalogue import NAMES, celu, elu, get_activation, hardtanh, leaky_relu, read_activation
+from .core import Activation, Blockwise, ComplexStep, Diagonal, Pointwise
+
+__all__ = [
+    "NAMES",
+    "Activation",
+    "Blockwise",
+    "ComplexStep",
+    "Diagonal",
+    "Pointwise",
+    "celu",
+    "elu",
+    "get_activation",
+    "hardtanh",
+    "leaky_relu",
+    "read_activation",
+]

@@ -1,0 +1,251 @@
+"""Machine: what dense, convolution, recurrent and grid machines share, which is everything but their order."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from ..activations import Diagonal
+from ..arrays import Array, namespace, near
+from ..engine import sweep
+from ..linear import apply, weight_cotangent
+from ..records import MachineCotangent, MachineState, MachineTangent, State
+from .checks import check_direction, check_signals, check_state, widen
+from .form import Form
+
+__all__ = ["Machine"]
+
+_METHODS = ("auto", "reference")
+
+
+class Machine(Form):
+    """A machine of finite depth: x = f(x) + x0 with f = W + b + σ on X = Y ⊕ Z.
+
+    Not made directly: see `DenseMachine`, `ConvMachine`, `RecurrentMachine`, `GridMachine`, which
+    differ in their order of computation and in nothing else.
+
+    Notes
+    -----
+    With D = σ′(y) at the solution, four sweeps of one procedure (arXiv:2204.12786, §3):
+
+    ========  ================================  ===================
+    forward   y = W z + b + y0                  z = σ(y) + z0
+    tangent   ẏ = W ż + (Ẇ z + ḃ + ẏ0)          ż = D ẏ + ż0
+    dual      u = Wᵀ v + u0                     v = D u + v0
+    ========  ================================  ===================
+
+    The dual sweeps the last block first. It is a machine of the same class, and so is the tangent.
+    A machine is an op with inputs (y0, z0) and output z. It is immutable.
+    """
+
+    def solve(self, y0: Array | None, z0: Array | None = None, *, method: str = "auto", warm: State | None = None) -> MachineState:
+        """Run the machine: the resolvent R_f at x0 = (y0, z0).
+
+        Parameters
+        ----------
+        y0, z0 : arrays of shape (*batch, *grid, channel), real or complex floating
+            The inputs before and after the nonlinearity. Either may stop at any block boundary or be
+            None; missing channels are zero. Batch and grid shapes are equal.
+        method : {"auto", "reference"}
+        warm : State, optional
+            A start for iterative machines; a machine of finite depth needs none and ignores it.
+
+        Returns
+        -------
+        MachineState
+            y and z over all channels, in the inputs' library and on their device, complex iff
+            anything is, sharing no memory with anything.
+
+        Raises
+        ------
+        ValueError
+            Shapes that disagree, or a channel count inside a block.
+        TypeError
+            Mixed libraries, devices or precisions; lists, integers, objects; an unknown method.
+
+        Notes
+        -----
+        y = W z + b + y0, z = σ(y) + z0, solved block by block: one multiply-add per live weight,
+        position and sample (arXiv:2204.12786, §3, eqs. (10)–(11), Algorithm 1; Theorem 1).
+
+        Examples
+        --------
+        >>> import numpy as np, machinekit as mk
+        >>> m = mk.DenseMachine((1, 1), "square", weight=np.array([[0.0, 2.0], [0.0, 0.0]]))
+        >>> state = m.solve(np.array([3.0]))
+        >>> state.y, state.z
+        (array([ 3., 18.]), array([  9., 324.]))
+        """
+        if method not in _METHODS:
+            raise TypeError(f"method={method!r} is unknown; {near(method, _METHODS)}")
+        if warm is not None:
+            check_state(self, warm)
+        lead, widths = check_signals(self, {"y0": y0, "z0": z0})
+        y, z = self._run(self._start(y0, lead, self.bias), None if z0 is None else widen(self, z0, lead))
+        inputs = (y0,) if z0 is None else (y0, z0)
+        full = self.partition.channels
+        return MachineState(
+            y, z, inputs=inputs, widths=(full if y0 is None else widths[0], full if z0 is None else widths[1])
+        )
+
+    def __call__(self, y0: Array | None, z0: Array | None = None) -> Array:
+        """Return z of `solve`."""
+        return self.solve(y0, z0).z
+
+    def _start(self, y0: Array | None, lead: tuple[int, ...], *more: Array | None) -> Array:
+        start = widen(self, y0, lead)
+        for term in more:
+            start = start if term is None else start + term
+        return start
+
+    def _run(self, y0: Array, z0: Array | None) -> tuple[Array, Array]:
+        return sweep(self.partition, self.weight, self._sigma, y0, z0)
+
+    def apply(self, y: Array, z: Array) -> MachineState:
+        """Return the endofunction f(y, z) = (W z + b, σ(y)) itself.
+
+        Parameters
+        ----------
+        y, z : arrays of shape (*batch, *grid, channel)
+            Either may stop at a block boundary.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`.
+        """
+        lead, _ = check_signals(self, {"y": y, "z": z})
+        wide_y, wide_z = widen(self, y, lead), widen(self, z, lead)
+        image = apply(self.partition, self.weight, wide_z)
+        return MachineState(image if self.bias is None else image + self.bias, self._sigma.value(wide_y))
+
+    def residual(self, state: State, y0: Array | None, z0: Array | None = None) -> MachineState:
+        """Return x − f(x) − x0, which vanishes exactly at the solution.
+
+        Parameters
+        ----------
+        state : State
+            Any x = (y, z), not only a solution.
+        y0, z0 : as for `solve`
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`.
+        """
+        state = check_state(self, state)
+        lead = tuple(state.y.shape[:-1])
+        check_signals(self, {"y0": y0, "z0": z0}, lead)
+        image = self.apply(state.y, state.z)
+        return MachineState(state.y - image.y - widen(self, y0, lead), state.z - image.z - widen(self, z0, lead))
+
+    def slope(self, state: State) -> Array:
+        """Return σ′(y) at a state, of the shape of y."""
+        state = check_state(self, state)
+        return self._sigma.slope(state.y) if state.slope is None else state.slope
+
+    def tangent(self, state: State) -> Self:
+        """Return the derivative of f at `state`: the linear machine with activation Diagonal(σ′(y)) and no bias.
+
+        Its resolvent is the derivative of the resolvent (arXiv:2204.12786, Proposition 2).
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the state is not one of this machine.
+        """
+        return self._derive(sigma=Diagonal.trusted(self.slope(state) + 0), bias=None)
+
+    def dual(self, state: State) -> Self:
+        """Return back-propagation as a machine: ``m.dual(s).solve(u0, v0)`` is State(u, v).
+
+        u = Wᵀ v + u0, v = D u + v0, where u0 is a seed on z and v0 one on y; v is then the
+        cotangent of y0 and u that of z0. The blocks are swept last first; the channels of the
+        arrays stay where they are. The dual of the dual is the tangent
+        (arXiv:2204.12786, §3, Algorithm 1 backward; Theorem 3).
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the state is not one of this machine.
+        """
+        return self._mirror(Diagonal.trusted(self.slope(state) + 0))
+
+    def pushforward(self, state: State, y0: Array | None = None, z0: Array | None = None, **parameters: Array) -> MachineTangent:
+        """Return the directional derivative (ẏ, ż) of the solution.
+
+        Parameters
+        ----------
+        state : State
+        y0, z0 : arrays of shape (*batch, *grid, channel), optional
+            Directions of the inputs; each may stop at any block boundary.
+        weight, bias, slope : arrays, optional
+            Directions of the parameters, of their shapes; a weight direction is projected onto the
+            live weights, `slope` is for linear machines.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`; a direction of a bias or slope that the machine does not have.
+
+        Notes
+        -----
+        ẏ = W ż + (Ẇ z + ḃ + ẏ0), ż = D ẏ + (ḋ y + ż0): the tangent machine
+        (arXiv:2204.12786, Theorem 3).
+        """
+        state = check_state(self, state)
+        lead = tuple(state.y.shape[:-1])
+        check_signals(self, {"y0": y0, "z0": z0}, lead)
+        for name, direction in parameters.items():
+            check_direction(self, name, direction)
+        along = {"weight": None, "bias": None, "slope": None, **parameters}
+        moved = None if along["weight"] is None else apply(self.partition, self.project(along["weight"]), state.z)
+        start_y = self._start(y0, lead, moved, along["bias"])
+        start_z = None if z0 is None else widen(self, z0, lead)
+        if along["slope"] is not None:
+            bent = along["slope"] * state.y
+            start_z = bent if start_z is None else start_z + bent
+        y, z = self.tangent(state)._run(start_y, start_z)
+        return MachineTangent(y, z, (y0, z0), parameters)
+
+    def pullback(self, state: State, z: Array | None = None, *, y: Array | None = None) -> MachineCotangent:
+        """Return all cotangents of seeds on z and y.
+
+        Parameters
+        ----------
+        state : State
+        z, y : arrays of shape (*batch, *grid, channel), optional
+            The seeds u0 and v0; each may stop at any block boundary; None is zero.
+
+        Returns
+        -------
+        MachineCotangent
+            ``.y0 .z0 .weight .bias`` (and ``.slope`` for linear machines): sums over the batch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`.
+
+        Notes
+        -----
+        With (u, v) the dual solution: ȳ0 = v, z̄0 = u, W̄[ℓ, c, o] = Σ z[g − ℓ, c] v[g, o] where live,
+        b̄ = Σ v, d̄ = Σ y ⊙ u. One multiply-add per live weight, position and sample for the dual,
+        one more for W̄ (arXiv:2204.12786, §3, eqs. (12)–(14)).
+        """
+        state = check_state(self, state)
+        lead = tuple(state.y.shape[:-1])
+        check_signals(self, {"z": z, "y": y}, lead)
+        u, v = self.dual(state)._run(widen(self, z, lead), None if y is None else widen(self, y, lead))
+        parameters = {"weight": self.project(weight_cotangent(self.partition, state.z, v))}
+        if self.bias is not None:
+            parameters["bias"] = _sum_to(v, self.bias.shape)
+        slope = None if self.slope_array is None else _sum_to(state.y * u, self.slope_array.shape)
+        return MachineCotangent(MachineState(u, v), state.widths, len(state.inputs) or 2, (z, y), parameters, slope)
+
+def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
+    """Sum over the axes along which `shape` was broadcast to the shape of `array`."""
+    xp = namespace(array)
+    shape = tuple(shape)
+    lead = array.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + k for k, n in enumerate(shape) if n == 1 and array.shape[lead + k] != 1)
+    return xp.reshape(xp.sum(array, axis=axes), shape) if axes else array + 0

@@ -1,0 +1,143 @@
+"""Checks at the door: every array that a machine is given is looked at once, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..arrays import Array, backend_of, common_backend, namespace, precision
+from ..records import MachineState, State
+
+if TYPE_CHECKING:
+    from .base import Machine
+
+__all__ = ["check_arrays", "check_direction", "check_signals", "check_state", "widen"]
+
+
+def check_arrays(machine: Machine, arrays: Mapping[str, Array]) -> None:
+    """Refuse arrays of another library, device or precision than the machine's.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument, both values and the call that mends it.
+    """
+    for name, array in arrays.items():
+        if array is not None:
+            backend_of(array, name)
+            kind = precision(array, name)
+            if kind != machine.precision:
+                raise TypeError(
+                    f"{name} is in {kind} precision ({array.dtype}) but the machine in {machine.precision} "
+                    f"({machine.dtype}); cast one of them: {name}.astype(…) or machine.astype({array.dtype.__str__()!r})"
+                )
+    common_backend({"the machine's weight": machine.weight, **arrays})
+
+
+def check_signals(
+    machine: Machine, arrays: Mapping[str, Array], shape: Sequence[int] | None = None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Check signals (inputs, seeds, input directions) and return their common leading shape and their channel counts.
+
+    Parameters
+    ----------
+    arrays : mapping of name to array or None
+        Arrays of shape (*batch, *grid, channels), channels ending at a block boundary.
+    shape : sequence of int, optional
+        The (*batch, *grid) that all must have; by default that of the first array.
+
+    Raises
+    ------
+    TypeError
+        Wrong library, device, dtype or kind.
+    ValueError
+        Wrong shape, or a channel count inside a block.
+    """
+    check_arrays(machine, arrays)
+    partition = machine.partition
+    lead, owner = (None, "") if shape is None else (tuple(shape), "the state")
+    widths = []
+    for name, array in arrays.items():
+        if array is None:
+            widths.append(0)
+            continue
+        if array.ndim < partition.axes + 1:
+            raise ValueError(
+                f"{name} has shape {tuple(array.shape)}; a machine with {partition.axes} grid axes takes "
+                f"(*batch, {'*grid, ' if partition.axes else ''}channel), at least {partition.axes + 1} axes"
+            )
+        if array.shape[-1] not in partition.bounds:
+            raise ValueError(
+                f"{name} has {array.shape[-1]} channels, which is no block boundary of sizes {partition.sizes}; "
+                f"pass one of {sorted(set(partition.bounds))} channels (missing ones are zero)"
+            )
+        if lead is None:
+            lead, owner = tuple(array.shape[:-1]), name
+        elif tuple(array.shape[:-1]) != lead:
+            raise ValueError(
+                f"{name} has batch and grid shape {tuple(array.shape[:-1])} but {owner} has {lead}; "
+                "they must be equal (nothing is broadcast)"
+            )
+        widths.append(array.shape[-1])
+    if lead is None:
+        raise ValueError(f"{' and '.join(arrays)} are all None; give at least one, its shape tells batch and grid")
+    _check_slope(machine, lead)
+    return lead, tuple(widths)
+
+
+def _check_slope(machine: Machine, lead: tuple[int, ...]) -> None:
+    """A Diagonal must broadcast to y without enlarging it."""
+    slope = machine.slope_array
+    if slope is None:
+        return
+    full, shape = (*lead, machine.partition.channels), tuple(slope.shape)
+    padded = (1,) * (len(full) - len(shape)) + shape
+    if len(shape) > len(full) or any(a not in (1, b) for a, b in zip(padded, full, strict=True)):
+        raise ValueError(
+            f"the Diagonal has shape {shape}, which does not broadcast to y of shape {full} without enlarging it; "
+            "solve with the batch and grid shape that the Diagonal was made for"
+        )
+
+
+def check_state(machine: Machine, state: State) -> MachineState:
+    """Return a state that belongs to a machine of this shape."""
+    if not isinstance(state, MachineState):
+        raise TypeError(f"state is a {type(state).__name__}; pass what machine.solve returned, or mk.State(y, z)")
+    check_arrays(machine, {"state.y": state.y, "state.z": state.z})
+    channels = machine.partition.channels
+    if tuple(state.y.shape) != tuple(state.z.shape) or not state.y.shape or state.y.shape[-1] != channels:
+        raise ValueError(
+            f"state has y of shape {tuple(state.y.shape)} and z of shape {tuple(state.z.shape)}; "
+            f"both must be equal and end in {channels} channels, as machine.solve returns them"
+        )
+    if state.y.ndim < machine.partition.axes + 1:
+        raise ValueError(f"state.y has shape {tuple(state.y.shape)}, too few axes for {machine.partition.axes} grid axes and the channel")
+    return state
+
+
+def check_direction(machine: Machine, name: str, array: Any) -> None:
+    """Check the direction of a parameter or of the slope, by name."""
+    known = {"weight": machine.weight, "bias": machine.bias, "slope": machine.slope_array}
+    if name not in known:
+        raise TypeError(f"{name!r} is no parameter of this machine; directions are weight, bias, slope")
+    if known[name] is None:
+        cure = {
+            "bias": "the machine has none; machine.replace(bias=array) adds one",
+            "slope": "the machine is not linear; only machines with mk.Diagonal have a slope coefficient",
+        }
+        raise TypeError(f"{name} is given but {cure[name]}")
+    check_arrays(machine, {name: array})
+    if tuple(array.shape) != tuple(known[name].shape):
+        raise ValueError(f"{name} has shape {tuple(array.shape)}; its direction must have the shape {tuple(known[name].shape)}")
+
+
+def widen(machine: Machine, array: Array | None, lead: tuple[int, ...]) -> Array:
+    """Return a signal over all channels, the missing ones zero; `array` itself when nothing is missing."""
+    channels = machine.partition.channels
+    home = backend_of(machine.weight)
+    if array is None:
+        return home.zeros((*lead, channels), machine.dtype)
+    if array.shape[-1] == channels:
+        return array
+    rest = home.zeros((*lead, channels - array.shape[-1]), array.dtype)
+    return namespace(array).concat([array, rest], axis=-1)
