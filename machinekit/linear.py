@@ -67,7 +67,7 @@ def apply(partition: Partition, weight: Array, z: Array) -> Array:
 
 
 def transpose(partition: Partition, weight: Array) -> Array:
-    """Return the kernel of Wᵀ, of shape (*lag, out, in): lags reversed, channels swapped; a view where there are views."""
+    """Return the kernel of Wᵀ, of shape (*lag, out, in): lags reversed, channels swapped (a view)."""
     xp = namespace(weight)
     axes = tuple(range(partition.axes))
     flipped = xp.flip(weight, axis=axes) if axes else weight
@@ -101,4 +101,3 @@ def weight_cotangent(partition: Partition, z: Array, v: Array) -> Array:
 def _rows(a: Array) -> Array:
     """Flatten all axes but the channel."""
     return namespace(a).reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
-

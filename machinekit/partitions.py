@@ -133,7 +133,7 @@ class Partition:
         mask = np.zeros(self.weight_shape, dtype=bool)
         for k, block in enumerate(self.blocks):
             for lag, source in self.taps[k]:
-                mask[(*self.tap(lag), source, block)] = True
+                mask[self.tap(lag)][source, block] = True
         return mask
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -142,12 +142,12 @@ class Partition:
 
     def boxes(self, grid: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
         """Yield the grid positions of the time blocks, in order of computation."""
-        ranges = []
+        ranges: list[list[slice]] = []
         for axis, extent in zip(self.scan, self.time_block, strict=True):
             pieces = [slice(a, min(a + extent, grid[axis])) for a in range(0, grid[axis], extent)]
             ranges.append(pieces[::-1] if axis in self.reverse else pieces)
-        for pieces in itertools.product(*ranges):
-            place = dict(zip(self.scan, pieces, strict=True))
+        for chosen in itertools.product(*ranges):
+            place = dict(zip(self.scan, chosen, strict=True))
             yield tuple(place.get(axis, slice(0, n)) for axis, n in enumerate(grid))
 
     def steps(self, grid: tuple[int, ...]) -> Iterator[Step]:

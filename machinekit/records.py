@@ -65,7 +65,7 @@ class State(_Record):
     MachineState(y=3×2, z=3×2)
     """
 
-    _shown = ("inputs", "outputs")
+    _shown: tuple[str, ...] = ("inputs", "outputs")
     inputs: Arrays
     outputs: Arrays
     saved: Any
@@ -116,9 +116,7 @@ class MachineState(State):
     ) -> None:
         if widths is None:
             widths = (y.shape[-1], y.shape[-1])
-        self.__dict__.update(
-            y=y, z=z, inputs=inputs, outputs=(z,), widths=widths, slope=slope, info=info, saved=None
-        )
+        self.__dict__.update(y=y, z=z, inputs=inputs, outputs=(z,), widths=widths, slope=slope, info=info, saved=None)
 
 
 class Tangent(_Record):
@@ -135,7 +133,7 @@ class Tangent(_Record):
     saved : object
     """
 
-    _shown = ("outputs",)
+    _shown: tuple[str, ...] = ("outputs",)
     outputs: Arrays
     inputs: Arrays
     parameters: Mapping[str, Array]
@@ -175,7 +173,7 @@ class Cotangent(_Record):
     saved : object
     """
 
-    _shown = ("inputs", "parameters")
+    _shown: tuple[str, ...] = ("inputs", "parameters")
     inputs: Arrays
     parameters: Mapping[str, Array]
     outputs: Arrays

@@ -90,15 +90,11 @@ def hardtanh(low: float = -1.0, high: float = 1.0) -> Activation:
 
 
 def _smooth(name: str, value: Any, slope: Any, second: Any, of_value: Any = None) -> Callable[[], Activation]:
-    return partial(
-        Activation, value, slope, second, name=name, smoothness=math.inf, slope_of_value=of_value
-    )
+    return partial(Activation, value, slope, second, name=name, smoothness=math.inf, slope_of_value=of_value)
 
 
 def _kinked(name: str, value: Any, slope: Any, second: Any, k: int, kinks: tuple, of_value: Any = None) -> Callable:
-    return partial(
-        Activation, value, slope, second, name=name, smoothness=k, kinks=kinks, slope_of_value=of_value
-    )
+    return partial(Activation, value, slope, second, name=name, smoothness=k, kinks=kinks, slope_of_value=of_value)
 
 
 _MAKERS: dict[str, Callable[..., Activation]] = {
@@ -171,7 +167,9 @@ def read_activation(given: Any, blocks: Sequence[slice]) -> Pointwise:
         return given
     if isinstance(given, list | tuple):
         if len(given) != len(blocks):
-            raise ValueError(f"activation has {len(given)} entries for {len(blocks)} blocks; give one per block, or one for all")
+            raise ValueError(
+                f"activation has {len(given)} entries for {len(blocks)} blocks; give one per block, or one for all"
+            )
         return Blockwise([_one(entry, f"activation[{k}]") for k, entry in enumerate(given)], blocks)
     return Blockwise([_one(given, "activation")] * len(blocks), blocks)
 
@@ -185,5 +183,7 @@ def _one(given: Any, where: str) -> Activation:
         return get_activation(given)
     if callable(given):
         hint = getattr(given, "__name__", "f")
-        raise TypeError(f"{where} is a bare callable; wrap it: mk.Activation({hint}) takes its derivative by the complex step")
+        raise TypeError(
+            f"{where} is a bare callable; wrap it: mk.Activation({hint}) takes its derivative by the complex step"
+        )
     raise TypeError(f"{where} is {given!r}; pass a name, an mk.Activation or one per block")

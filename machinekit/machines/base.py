@@ -37,7 +37,9 @@ class Machine(Form):
     A machine is an op with inputs (y0, z0) and output z. It is immutable.
     """
 
-    def solve(self, y0: Array | None, z0: Array | None = None, *, method: str = "auto", warm: State | None = None) -> MachineState:
+    def solve(
+        self, y0: Array | None, z0: Array | None = None, *, method: str = "auto", warm: State | None = None
+    ) -> MachineState:
         """Run the machine: the resolvent R_f at x0 = (y0, z0).
 
         Parameters
@@ -170,7 +172,9 @@ class Machine(Form):
         """
         return self._mirror(Diagonal.trusted(self.slope(state) + 0))
 
-    def pushforward(self, state: State, y0: Array | None = None, z0: Array | None = None, **parameters: Array) -> MachineTangent:
+    def pushforward(
+        self, state: State, y0: Array | None = None, z0: Array | None = None, **parameters: Array
+    ) -> MachineTangent:
         """Return the directional derivative (ẏ, ż) of the solution.
 
         Parameters
@@ -241,6 +245,7 @@ class Machine(Form):
             parameters["bias"] = _sum_to(v, self.bias.shape)
         slope = None if self.slope_array is None else _sum_to(state.y * u, self.slope_array.shape)
         return MachineCotangent(MachineState(u, v), state.widths, len(state.inputs) or 2, (z, y), parameters, slope)
+
 
 def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
     """Sum over the axes along which `shape` was broadcast to the shape of `array`."""

@@ -102,13 +102,17 @@ def read_order(axes: int, scan: Any, reverse: Any, time_block: Any) -> dict[str,
     reverse = tuple(sorted({integer("reverse", axis, -1) for axis in _sequence("reverse", reverse, "(0,)")}))
     for axis in reverse:
         if axis != CHANNELS and axis not in scan:
-            raise ValueError(f"reverse names axis {axis}; only scanned axes {scan} and -1, the channel axis, can be reversed")
+            raise ValueError(
+                f"reverse names axis {axis}; only scanned axes {scan} and -1, the channel axis, can be reversed"
+            )
     try:
         blocks = (integer("time_block", time_block, 1),) * len(scan)
     except TypeError:
         blocks = tuple(integer("time_block", b, 1) for b in _sequence("time_block", time_block, "(1,)"))
     if len(blocks) != len(scan):
-        raise ValueError(f"time_block has {len(blocks)} entries for {len(scan)} scanned axes; give one for each, or one integer")
+        raise ValueError(
+            f"time_block has {len(blocks)} entries for {len(scan)} scanned axes; give one for each, or one integer"
+        )
     return {"scan": scan, "reverse": reverse, "time_block": blocks}
 
 
@@ -148,7 +152,10 @@ def read_home(given_backend: Any, arrays: dict[str, Array]) -> Backend:
         asked = pick_backend(given_backend)
         if asked.name != home.name or (":" in str(given_backend) and asked.device != home.device):
             name = next(name for name, array in arrays.items() if array is not None)
-            raise TypeError(f"backend={given_backend!r} but {name} is in {home}; leave backend out, or move afterwards with .to({given_backend!r})")
+            raise TypeError(
+                f"backend={given_backend!r} but {name} is in {home}; "
+                f"leave backend out, or move afterwards with .to({given_backend!r})"
+            )
     return home
 
 
@@ -175,7 +182,10 @@ def read_weight(partition: Partition, given: Given) -> tuple[Array, np.ndarray]:
         return home.from_host(kernel, name), live
     precision(given.weight, "weight")
     if tuple(given.weight.shape) != partition.weight_shape:
-        raise ValueError(f"weight has shape {tuple(given.weight.shape)}; sizes {partition.sizes} need (*lag, in, out) = {partition.weight_shape}")
+        raise ValueError(
+            f"weight has shape {tuple(given.weight.shape)}; "
+            f"sizes {partition.sizes} need (*lag, in, out) = {partition.weight_shape}"
+        )
     if name is not None and name != dtype_name(given.weight):
         raise TypeError(f"dtype={name!r} but weight is {dtype_name(given.weight)}; leave dtype out, or cast the weight")
     xp = namespace(given.weight)
@@ -195,9 +205,13 @@ def read_bias(partition: Partition, given: Given, weight: Array) -> Array | None
     bias = given.bias
     common_backend({"weight": weight, "bias": bias})
     if precision(bias, "bias") != precision(weight, "weight"):
-        raise TypeError(f"bias is {bias.dtype} but the weight {weight.dtype}; cast one of them to the other's precision")
+        raise TypeError(
+            f"bias is {bias.dtype} but the weight {weight.dtype}; cast one of them to the other's precision"
+        )
     if tuple(bias.shape) != (partition.channels,):
-        raise ValueError(f"bias has shape {tuple(bias.shape)}; pass one entry per channel, shape ({partition.channels},)")
+        raise ValueError(
+            f"bias has shape {tuple(bias.shape)}; pass one entry per channel, shape ({partition.channels},)"
+        )
     return namespace(bias).astype(bias, bias.dtype, copy=True)
 
 
@@ -207,7 +221,10 @@ def read_slope(given: Given, weight: Array, partition: Partition) -> Pointwise:
     if isinstance(sigma, Diagonal):
         common_backend({"weight": weight, "the Diagonal": sigma.array})
         if precision(sigma.array, "the Diagonal") != precision(weight, "weight"):
-            raise TypeError(f"the Diagonal is {sigma.array.dtype} but the weight {weight.dtype}; cast one of them to the other's precision")
+            raise TypeError(
+                f"the Diagonal is {sigma.array.dtype} but the weight {weight.dtype}; "
+                "cast one of them to the other's precision"
+            )
         last = sigma.array.shape[-1:]
         if last and last[0] not in (1, partition.channels):
             raise ValueError(f"the Diagonal has {last[0]} channels; pass {partition.channels}, one per channel, or 1")
@@ -218,8 +235,9 @@ def read_keep(mask: Any, partition: Partition) -> np.ndarray:
     """Return a pruning mask on the host."""
     if not hasattr(mask, "shape") or dtype_name(mask) != "bool":
         kind = dtype_name(mask) if hasattr(mask, "shape") else type(mask).__name__
-        raise TypeError(f"mask is {kind}; pass a bool array, True where a weight is kept, such as abs(weight) > threshold")
+        raise TypeError(
+            f"mask is {kind}; pass a bool array, True where a weight is kept, such as abs(weight) > threshold"
+        )
     if tuple(mask.shape) != partition.weight_shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}; pass the shape of the weight, {partition.weight_shape}")
     return np.array(to_host(mask), dtype=bool)
-

@@ -5,39 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..arrays import Array, backend_of, common_backend, namespace, precision
+from ..arrays import Array, backend_of, check_alike, namespace
 from ..records import MachineState, State
 
 if TYPE_CHECKING:
-    from .base import Machine
+    from .form import Form
 
 __all__ = ["check_arrays", "check_direction", "check_signals", "check_state", "widen"]
 
 
-def check_arrays(machine: Machine, arrays: Mapping[str, Array]) -> None:
-    """Refuse arrays of another library, device or precision than the machine's.
-
-    Raises
-    ------
-    TypeError
-        Naming the argument, both values and the call that mends it.
-    """
-    for name, array in arrays.items():
-        if array is not None:
-            backend_of(array, name)
-            kind = precision(array, name)
-            if kind != machine.precision:
-                raise TypeError(
-                    f"{name} is in {kind} precision ({array.dtype}) but the machine in {machine.precision} "
-                    f"({machine.dtype}); cast one of them: {name}.astype(…) or machine.astype({array.dtype.__str__()!r})"
-                )
-    common_backend({"the machine's weight": machine.weight, **arrays})
+def check_arrays(machine: Form, arrays: Mapping[str, Array]) -> None:
+    """Refuse arrays of another library, device or precision than the machine's."""
+    check_alike("machine", machine.weight, arrays)
 
 
 def check_signals(
-    machine: Machine, arrays: Mapping[str, Array], shape: Sequence[int] | None = None
+    machine: Form, arrays: Mapping[str, Array], shape: Sequence[int] | None = None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Check signals (inputs, seeds, input directions) and return their common leading shape and their channel counts.
+    """Check signals (inputs, seeds, directions); return their common leading shape and channel counts.
 
     Parameters
     ----------
@@ -85,7 +70,7 @@ def check_signals(
     return lead, tuple(widths)
 
 
-def _check_slope(machine: Machine, lead: tuple[int, ...]) -> None:
+def _check_slope(machine: Form, lead: tuple[int, ...]) -> None:
     """A Diagonal must broadcast to y without enlarging it."""
     slope = machine.slope_array
     if slope is None:
@@ -99,7 +84,7 @@ def _check_slope(machine: Machine, lead: tuple[int, ...]) -> None:
         )
 
 
-def check_state(machine: Machine, state: State) -> MachineState:
+def check_state(machine: Form, state: State) -> MachineState:
     """Return a state that belongs to a machine of this shape."""
     if not isinstance(state, MachineState):
         raise TypeError(f"state is a {type(state).__name__}; pass what machine.solve returned, or mk.State(y, z)")
@@ -111,11 +96,14 @@ def check_state(machine: Machine, state: State) -> MachineState:
             f"both must be equal and end in {channels} channels, as machine.solve returns them"
         )
     if state.y.ndim < machine.partition.axes + 1:
-        raise ValueError(f"state.y has shape {tuple(state.y.shape)}, too few axes for {machine.partition.axes} grid axes and the channel")
+        raise ValueError(
+            f"state.y has shape {tuple(state.y.shape)}; "
+            f"it needs {machine.partition.axes} grid axes and the channel axis"
+        )
     return state
 
 
-def check_direction(machine: Machine, name: str, array: Any) -> None:
+def check_direction(machine: Form, name: str, array: Any) -> None:
     """Check the direction of a parameter or of the slope, by name."""
     known = {"weight": machine.weight, "bias": machine.bias, "slope": machine.slope_array}
     if name not in known:
@@ -128,10 +116,12 @@ def check_direction(machine: Machine, name: str, array: Any) -> None:
         raise TypeError(f"{name} is given but {cure[name]}")
     check_arrays(machine, {name: array})
     if tuple(array.shape) != tuple(known[name].shape):
-        raise ValueError(f"{name} has shape {tuple(array.shape)}; its direction must have the shape {tuple(known[name].shape)}")
+        raise ValueError(
+            f"{name} has shape {tuple(array.shape)}; its direction must have the shape {tuple(known[name].shape)}"
+        )
 
 
-def widen(machine: Machine, array: Array | None, lead: tuple[int, ...]) -> Array:
+def widen(machine: Form, array: Array | None, lead: tuple[int, ...]) -> Array:
     """Return a signal over all channels, the missing ones zero; `array` itself when nothing is missing."""
     channels = machine.partition.channels
     home = backend_of(machine.weight)

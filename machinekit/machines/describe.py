@@ -24,7 +24,8 @@ def summary(machine: Form) -> str:
     p = machine.partition
     words = [repr(p.sizes), _activation_word(machine), *_order_words(p)]
     home = backend_of(machine.weight)
-    return f"{type(machine).__name__}({', '.join(words)}, {_dtype_word(machine)} on {home}, {machine.parameter_count} parameters)"
+    place = f"{_dtype_word(machine)} on {home}, {machine.parameter_count} parameters"
+    return f"{type(machine).__name__}({', '.join(words)}, {place})"
 
 
 def _activation_word(machine: Form) -> str:
@@ -50,7 +51,7 @@ def _order_words(p: Partition) -> list[str]:
 
 def block_graph(partition: Partition, live: np.ndarray) -> np.ndarray:
     """Return which block reads which directly: bool [source, target], through any lag."""
-    flat = live.reshape(-1, *live.shape[-2:]).any(axis=0)
+    flat = np.any(live, axis=tuple(range(live.ndim - 2)), keepdims=True).reshape(live.shape[-2:])
     n = len(partition.sizes)
     graph = np.zeros((n, n), dtype=bool)
     for (i, a), (j, b) in itertools.product(enumerate(partition.blocks), repeat=2):
@@ -78,7 +79,7 @@ def describe(machine: Form) -> str:
         f"order        {_order_sentence(p)}",
         f"parameters   {machine.parameter_count}: {int(live.sum())} live weights of {live.size}"
         + ("" if machine.bias is None else f", {p.channels} bias entries ({dtype_name(machine.bias)})"),
-        f"recurrent    {_names(loops) + ' feed back into themselves' if loops else 'nothing: no block influences itself'}",
+        "recurrent    " + (f"{_names(loops)} feed back into themselves" if loops else "nothing: no block feeds itself"),
         "",
         "block  channels   activation     reads                    is influenced by",
     ]
@@ -123,7 +124,15 @@ def _lag_rows(p: Partition, live: np.ndarray) -> list[str]:
     for lag in p.lags[:_LAGS_SHOWN]:
         tap = live[p.tap(lag)]
         word = ", ".join(map(str, lag))
-        note = "none" if not tap.any() else "all channels" if tap.all() else "blocks in order" if not _pruned(p, lag, tap) else "pruned"
+        note = (
+            "none"
+            if not tap.any()
+            else "all channels"
+            if tap.all()
+            else "blocks in order"
+            if not _pruned(p, lag, tap)
+            else "pruned"
+        )
         rows.append(f"{word:<9}  {int(tap.sum()):>5} of {tap.size}  {note}")
     if len(p.lags) > _LAGS_SHOWN:
         rows.append(f"… and {len(p.lags) - _LAGS_SHOWN} more lags")

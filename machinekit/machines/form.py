@@ -35,7 +35,15 @@ class Form:
         sigma = read_slope(given, weight, partition)
         self._fill(partition, weight, read_bias(partition, given, weight), sigma, live)
 
-    def _fill(self, partition: Partition, weight: Array, bias: Array | None, sigma: Pointwise, live: np.ndarray, live_here: Array = None) -> None:
+    def _fill(
+        self,
+        partition: Partition,
+        weight: Array,
+        bias: Array | None,
+        sigma: Pointwise,
+        live: np.ndarray,
+        live_here: Array = None,
+    ) -> None:
         xp = namespace(weight)
         arrays = [a for a in (weight, bias, getattr(sigma, "array", None)) if a is not None]
         for array in arrays:
@@ -118,7 +126,9 @@ class Form:
         """
         grid = tuple(grid)
         if len(grid) != self.partition.axes or any(n < 0 for n in grid):
-            raise ValueError(f"grid is {grid}; pass one extent, at least 0, for each of the {self.partition.axes} grid axes")
+            raise ValueError(
+                f"grid is {grid}; pass one extent, at least 0, for each of the {self.partition.axes} grid axes"
+            )
         sets = self.partition.count(grid)
         if not sets:
             return 0
@@ -210,7 +220,10 @@ class Form:
         """
         name = read_dtype(dtype)
         if dtype_name(self._sample()).startswith("complex") and not name.startswith("complex"):
-            raise TypeError(f"the machine is {self.dtype} and would lose its imaginary part as {name}; replace its weight by a real one")
+            raise TypeError(
+                f"the machine is {self.dtype} and would lose its imaginary part as {name}; "
+                "build it anew from real arrays"
+            )
         return self._map(lambda a: cast(a, name), self._live_here)
 
     def _sample(self) -> Array:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..arrays import Array, backend_of, namespace
 from ..linear import apply
-from ..partitions import CHANNELS
 from ..records import MachineState
 from .checks import check_arrays, check_signals, widen
 
@@ -44,14 +43,16 @@ class Stream:
 
     @property
     def history(self) -> Array:
-        """The last `memory` values of z, shape (*batch, *grid, channel) with `memory` positions in time; a copy. Settable."""
+        """The last `memory` values of z, of shape (*batch, *grid, channel); a copy. Settable."""
         return self._history + 0
 
     @history.setter
     def history(self, value: Array) -> None:
         check_arrays(self._machine, {"history": value})
         if tuple(value.shape) != tuple(self._history.shape):
-            raise ValueError(f"history has shape {tuple(value.shape)}; this stream carries {tuple(self._history.shape)}")
+            raise ValueError(
+                f"history has shape {tuple(value.shape)}; this stream carries {tuple(self._history.shape)}"
+            )
         self._history = value + 0
 
     def solve(self, y0: Array | None, z0: Array | None = None) -> MachineState:
@@ -76,7 +77,10 @@ class Stream:
         lead, widths = check_signals(machine, {"y0": y0, "z0": z0})
         length = lead[axis]
         if (*lead[:axis], 0, *lead[axis + 1 :]) != self._lead:
-            raise ValueError(f"the chunk has batch and grid shape {lead}; this stream takes {self._lead} with any length for the 0 at axis {axis}")
+            raise ValueError(
+                f"the chunk has batch and grid shape {lead}; "
+                f"this stream takes {self._lead} with any length for the 0 at axis {axis}"
+            )
         start = widen(machine, y0, lead)
         start = start + self._past(start, length)
         state = machine.solve(start, z0)
@@ -116,11 +120,13 @@ def open_stream(machine: Machine, batch_shape: Sequence[int], grid: Sequence[int
     p = machine.partition
     if len(p.scan) != 1 or p.scan[0] in p.reverse or p.padding[p.scan[0]][1]:
         raise ValueError(
-            f"this machine scans {p.scan} (reverse {tuple(a for a in p.reverse if a != CHANNELS)}) with padding {p.padding}; "
+            f"this machine scans {p.scan} in reverse {p.reverse} with padding {p.padding}; "
             "a stream needs exactly one scanned axis, swept from its start, with no lag into the future"
         )
     if machine.slope_array is not None and any(n != 1 for n in machine.slope_array.shape[:-1]):
-        raise ValueError("this machine has a Diagonal that varies over batch or grid; a stream needs one slope per channel")
+        raise ValueError(
+            "this machine has a Diagonal that varies over batch or grid; a stream needs one slope per channel"
+        )
     batch, others, scanned = tuple(batch_shape), tuple(grid), p.scan[0]
     if len(others) != p.axes - 1:
         raise ValueError(f"grid is {others}; pass the {p.axes - 1} extents of the grid axes that are not scanned")

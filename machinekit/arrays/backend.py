@@ -1,0 +1,142 @@
+"""A library and a device, read from the arrays themselves; moving to the host is explicit."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import nullcontext
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["NUMPY", "Array", "Backend", "backend_of", "dtype_name", "erfc", "namespace", "real", "to_host"]
+
+Array = Any
+"""An array of NumPy, CuPy or any library of the array API standard."""
+
+_REFUSED = (np.ma.MaskedArray, np.matrix)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A library and one of its devices.
+
+    Attributes
+    ----------
+    name : str
+        Import name of the library: ``"numpy"``, ``"cupy"``, …
+    xp : module
+        The namespace of the library.
+    device : object
+        The device, in that library's own words; None for NumPy.
+    """
+
+    name: str
+    xp: ModuleType
+    device: Any = None
+
+    def __str__(self) -> str:
+        return self.name if self.device is None else f"{self.name} on {self.device}"
+
+    def context(self) -> Any:
+        """Return a context in which new arrays land on this device."""
+        return self.device if self.name == "cupy" else nullcontext()
+
+    def dtype(self, name: str) -> Any:
+        """Return this library's dtype of the given name."""
+        return getattr(self.xp, name)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return zeros on this device; `dtype` is a name or a dtype of this library."""
+        dtype = self.dtype(dtype) if isinstance(dtype, str) else dtype
+        if self.name in ("numpy", "cupy"):
+            with self.context():
+                return self.xp.zeros(shape, dtype=dtype)
+        return self.xp.zeros(shape, dtype=dtype, device=self.device)
+
+    def from_host(self, array: np.ndarray, dtype: str | None = None) -> Array:
+        """Copy a host array to this device, cast to `dtype` when one is given."""
+        host = np.array(array, dtype=dtype or array.dtype, order="C")
+        if self.name == "numpy":
+            return host
+        with self.context():
+            if self.name == "cupy":
+                return self.xp.asarray(host)
+            return self.xp.asarray(host, device=self.device)
+
+
+NUMPY = Backend("numpy", np)
+
+
+def namespace(array: Array) -> ModuleType:
+    """Return the namespace of one array; the fast form of ``backend_of(array).xp``."""
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    return backend_of(array).xp
+
+
+def backend_of(array: Array, name: str = "array") -> Backend:
+    """Return the backend of one array, or raise TypeError naming the argument."""
+    if isinstance(array, np.ndarray):
+        if isinstance(array, _REFUSED):
+            raise TypeError(
+                f"{name} is a numpy {type(array).__name__}, whose rules differ from an array's; "
+                "pass numpy.asarray of it (gaps go into a mask argument)"
+            )
+        return NUMPY
+    root = type(array).__module__.partition(".")[0]
+    if root == "cupy":
+        return Backend("cupy", importlib.import_module("cupy"), array.device)
+    if hasattr(array, "__array_namespace__") and not isinstance(array, np.generic):
+        xp = array.__array_namespace__()
+        return Backend(xp.__name__, xp, array.device)
+    raise TypeError(
+        f"{name} is a {type(array).__name__}, not an array; pass numpy.asarray({name}, dtype=float) "
+        "or an array of the machine's own library"
+    )
+
+
+def dtype_name(array: Array) -> str:
+    """Return the plain name of an array's dtype, the same word in every library."""
+    return str(getattr(array.dtype, "name", array.dtype)).rpartition(".")[2]
+
+
+def real(array: Array) -> Array:
+    """Return the real part; a real array itself."""
+    if dtype_name(array).startswith("complex"):
+        return namespace(array).real(array)
+    return array
+
+
+def to_host(array: Array) -> np.ndarray:
+    """Copy an array to the host, explicitly; a NumPy array is returned as it is."""
+    if isinstance(array, np.ndarray):
+        return array
+    home = backend_of(array)
+    if home.name == "cupy":
+        return home.xp.asnumpy(array)
+    if hasattr(home.xp, "Device"):
+        array = array.to_device(home.xp.Device("CPU_DEVICE"))
+    return np.asarray(array)
+
+
+def erfc(array: Array) -> Array:
+    """Return the complementary error function, for the libraries that have one.
+
+    Raises
+    ------
+    TypeError
+        Where the library has none: complex arrays on CuPy, any array elsewhere.
+    """
+    home = backend_of(array)
+    if home.name == "numpy":
+        from scipy import special
+
+        return special.erfc(array)
+    if home.name == "cupy" and not dtype_name(array).startswith("complex"):
+        return importlib.import_module("cupyx.scipy.special").erfc(array)
+    raise TypeError(
+        f"{home.name} has no erf of {dtype_name(array)} arrays, which the exact gelu needs; "
+        "use activation='gelu_tanh', or NumPy arrays"
+    )
