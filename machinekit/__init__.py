@@ -6,6 +6,7 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 """
 
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
+from .graph import Affine, Chain
 from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine
 from .records import Cotangent, State, Tangent
 
@@ -13,6 +14,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "Affine",
+    "Chain",
     "ConvMachine",
     "Cotangent",
     "DenseMachine",

@@ -18,7 +18,7 @@ import math
 from .arrays import Array, backend_of, namespace
 from .partitions import Partition, Step
 
-__all__ = ["accumulate", "apply", "overlap", "transpose", "weight_cotangent"]
+__all__ = ["accumulate", "apply", "overlap", "rows", "transpose", "weight_cotangent"]
 
 Box = tuple[slice, ...]
 
@@ -51,9 +51,9 @@ def accumulate(partition: Partition, weight: Array, z: Array, y: Array, step: St
             continue
         target, source = met
         # (*batch, *box, in) @ (in, out) -> (*batch, *box, out)
-        rows = z[(..., *source, reads)] @ weight[(*partition.tap(lag), reads, step.channels)]
+        moved = z[(..., *source, reads)] @ weight[(*partition.tap(lag), reads, step.channels)]
         here = (..., *target, step.channels)
-        y[here] = y[here] + rows
+        y[here] = y[here] + moved
 
 
 def apply(partition: Partition, weight: Array, z: Array) -> Array:
@@ -92,12 +92,12 @@ def weight_cotangent(partition: Partition, z: Array, v: Array) -> Array:
             met = overlap(whole, lag, grid)
             if met is not None:
                 target, source = met
-                left, right = _rows(z[(..., *source, reads)]), _rows(v[(..., *target, block)])
+                left, right = rows(z[(..., *source, reads)]), rows(v[(..., *target, block)])
                 # (samples, in)ᵀ @ (samples, out) -> (in, out)
                 out[(*partition.tap(lag), reads, block)] = xp.matrix_transpose(left) @ right
     return out
 
 
-def _rows(a: Array) -> Array:
+def rows(a: Array) -> Array:
     """Flatten all axes but the channel."""
     return namespace(a).reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
