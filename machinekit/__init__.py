@@ -5,6 +5,7 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 (Vertechi & Bergomi, *Machines of finite depth*, arXiv:2204.12786).
 """
 
+from . import activations, testing
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
 from .graph import Affine, Chain
 from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine
@@ -25,8 +26,10 @@ __all__ = [
     "RecurrentMachine",
     "State",
     "Tangent",
+    "activations",
     "celu",
     "elu",
     "hardtanh",
     "leaky_relu",
+    "testing",
 ]

@@ -228,7 +228,8 @@ class Blockwise:
 
     def _each(self, y: Array, functions: list[Function]) -> Array:
         if all(f is functions[0] for f in functions):
-            return functions[0](y)
+            out = functions[0](y)
+            return y + 0 if out is y else out
         pieces = [f(y[(..., s)]) for f, s in zip(functions, self.blocks, strict=True) if s.stop > s.start]
         return namespace(y).concat(pieces, axis=-1) if pieces else y + 0.0
 

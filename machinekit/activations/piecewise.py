@@ -94,13 +94,13 @@ def softsign(y: Array) -> Array:
 
 
 def softsign_slope(y: Array) -> Array:
-    size = _one_plus_size(y)
-    return 1.0 / (size * size)
+    shrunk = 1.0 / _one_plus_size(y)
+    return shrunk * shrunk
 
 
 def softsign_second(y: Array) -> Array:
-    size = _one_plus_size(y)
-    return _pick(y, _flat(y, -2.0), _flat(y, 2.0)) / (size * size * size)
+    shrunk = 1.0 / _one_plus_size(y)
+    return _pick(y, _flat(y, -2.0), _flat(y, 2.0)) * (shrunk * shrunk * shrunk)
 
 
 def _between(y: Array, low: float, high: float, inside: Array, below: float, above: float) -> Array:

@@ -20,7 +20,7 @@ _TANH_CUBE = 0.044715
 
 
 def identity(y: Array) -> Array:
-    return y + 0.0
+    return y + 0
 
 
 def identity_slope(y: Array) -> Array:
@@ -161,15 +161,24 @@ def gelu(y: Array) -> Array:
     return 0.5 * y * erfc(-_ROOT * y)
 
 
+def _within(y: Array) -> Array:
+    """y, taken to ±40 beyond, where every Gaussian and logistic tail has long vanished: no power overflows."""
+    xp = namespace(y)
+    low = xp.where(real(y) < -40.0, xp.full_like(y, -40.0), y)
+    return xp.where(real(y) > 40.0, xp.full_like(y, 40.0), low)
+
+
 def _density(y: Array) -> Array:
     return _NORMAL * namespace(y).exp(-0.5 * (y * y))
 
 
 def gelu_slope(y: Array) -> Array:
+    y = _within(y)
     return 0.5 * erfc(-_ROOT * y) + y * _density(y)
 
 
 def gelu_second(y: Array) -> Array:
+    y = _within(y)
     return _density(y) * (2.0 - y * y)
 
 
@@ -179,15 +188,17 @@ def _gelu_inner(y: Array) -> Array:
 
 
 def gelu_tanh(y: Array) -> Array:
-    return y * sigmoid(_gelu_inner(y))
+    return y * sigmoid(_gelu_inner(_within(y)))
 
 
 def gelu_tanh_slope(y: Array) -> Array:
+    y = _within(y)
     s, c = logistic_pair(_gelu_inner(y))
     return s + y * s * c * (2.0 * _TANH_SCALE * (1.0 + 3.0 * _TANH_CUBE * (y * y)))
 
 
 def gelu_tanh_second(y: Array) -> Array:
+    y = _within(y)
     s, c = logistic_pair(_gelu_inner(y))
     first = 2.0 * _TANH_SCALE * (1.0 + 3.0 * _TANH_CUBE * (y * y))
     bent = 12.0 * _TANH_SCALE * _TANH_CUBE * y

@@ -253,4 +253,4 @@ def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
     shape = tuple(shape)
     lead = array.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(lead + k for k, n in enumerate(shape) if n == 1 and array.shape[lead + k] != 1)
-    return xp.reshape(xp.sum(array, axis=axes), shape) if axes else array + 0
+    return xp.reshape(xp.asarray(xp.sum(array, axis=axes)), shape) if axes else array + 0

@@ -14,6 +14,7 @@ from ..arrays import (
     DTYPES,
     Array,
     Backend,
+    as_array,
     backend_of,
     common_backend,
     dtype_name,
@@ -202,7 +203,7 @@ def read_bias(partition: Partition, given: Given, weight: Array) -> Array | None
         if not given.bias:
             return None
         return backend_of(weight).zeros((partition.channels,), weight.dtype)
-    bias = given.bias
+    bias = as_array(given.bias, "bias")
     common_backend({"weight": weight, "bias": bias})
     if precision(bias, "bias") != precision(weight, "weight"):
         raise TypeError(

@@ -100,14 +100,17 @@ def check_state(machine: Form, state: State) -> MachineState:
             f"state.y has shape {tuple(state.y.shape)}; "
             f"it needs {machine.partition.axes} grid axes and the channel axis"
         )
+    _check_slope(machine, tuple(state.y.shape[:-1]))
     return state
 
 
 def check_direction(machine: Form, name: str, array: Any) -> None:
-    """Check the direction of a parameter or of the slope, by name."""
+    """Check the direction of a parameter or of the slope, by name; None is zero."""
     known = {"weight": machine.weight, "bias": machine.bias, "slope": machine.slope_array}
     if name not in known:
         raise TypeError(f"{name!r} is no parameter of this machine; directions are weight, bias, slope")
+    if array is None:
+        return
     if known[name] is None:
         cure = {
             "bias": "the machine has none; machine.replace(bias=array) adds one",

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..activations import Activation, Diagonal, Pointwise
-from ..arrays import Array, Backend, backend_of, dtype_name, namespace, pick_backend, precision, to_host
+from ..arrays import Array, Backend, as_array, backend_of, dtype_name, namespace, pick_backend, precision, to_host
 from ..linear import transpose
 from ..partitions import Partition
 from .build import Given, cast, read_bias, read_dtype, read_keep, read_slope, read_weight
@@ -171,7 +171,7 @@ class Form:
                 given = Given(self._sigma, weight=self.weight, bias=array)
                 changes["bias"] = read_bias(self.partition, given, self.weight)
                 continue
-            check_direction(self, name, array)
+            check_direction(self, name, as_array(array, name))
             copy = namespace(array).astype(array, array.dtype, copy=True)
             if name == "weight":
                 changes["weight"] = self.project(array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..arrays import Array
@@ -241,7 +241,8 @@ class RecurrentMachine(GridMachine):
         backend: Any = None,
     ) -> None:
         memory = integer("memory", memory, 0)
-        backwards = 0 in tuple(reverse)
+        reverse = tuple(reverse) if isinstance(reverse, Iterable) else reverse
+        backwards = isinstance(reverse, tuple) and 0 in reverse
         super().__init__(
             sizes, activation, padding=((0, memory) if backwards else (memory, 0),), scan=(0,), reverse=reverse,
             time_block=time_block, weight=weight, bias=bias, rng=rng, dtype=dtype, backend=backend,

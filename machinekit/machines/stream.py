@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..arrays import Array, backend_of, namespace
+from ..arrays import Array, as_array, backend_of, namespace
 from ..linear import apply
 from ..records import MachineState
 from .checks import check_arrays, check_signals, widen
@@ -48,7 +48,7 @@ class Stream:
 
     @history.setter
     def history(self, value: Array) -> None:
-        check_arrays(self._machine, {"history": value})
+        check_arrays(self._machine, {"history": as_array(value, "history")})
         if tuple(value.shape) != tuple(self._history.shape):
             raise ValueError(
                 f"history has shape {tuple(value.shape)}; this stream carries {tuple(self._history.shape)}"

@@ -1,0 +1,1 @@
+"""Benchmarks of machinekit; the implementation is in `machinekit.benchmarking`."""

@@ -1,0 +1,173 @@
+"""The command line of the benchmarks: ``python -m bench``, and the same under ``machinekit bench``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .bars import judge
+from .competitors import installed, pick_peers
+from .environment import describe_environment, thread_variables
+from .figures import can_draw, draw_backward_forward, draw_scaling
+from .problem import Problem
+from .report import format_head, markdown, write
+from .runner import Outcome, run_workload
+from .scaling import CURVES, format_fits, run_curve
+from .table1 import format_table1, run_table1
+from .timing import Pace, core_count
+from .workloads import WORKLOADS, pick_workloads
+
+__all__ = ["QUICK", "add_arguments", "main", "run"]
+
+QUICK = ("dense-small", "conv-small", "rec-small")
+"""The workloads of ``--quick``."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the benchmarks to a parser."""
+    parser.add_argument("--backend", help="numpy, cupy, cupy:1; by default MACHINEKIT_BACKEND, else numpy")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
+    parser.add_argument(
+        "--workload", nargs="+", metavar="ID", help="from: " + ", ".join(w.id for w in WORKLOADS) + "; by default all"
+    )
+    parser.add_argument("--peers", help="names joined by commas (torch, torch-compile, jax, thinc), none, or all")
+    parser.add_argument("--threads", choices=("1", "all", "both"), help="by default both, one process each")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: three workloads, no peers, one thread")
+    parser.add_argument("--table1", action="store_true", help="the paper's Table 1")
+    parser.add_argument("--scaling", action="store_true", help="time against batch, width, depth and length")
+    parser.add_argument("--seconds", type=float, default=4.0, help="measuring time to aim for, per workload")
+    parser.add_argument("--output", metavar="DIR", help="where to write CSV, markdown and figures; none by default")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what the options ask for; print it, and write it where `output` says.
+
+    Returns
+    -------
+    int
+        0 if every result was right and, in a full run, every bar that was measured held; else 1. A wrong
+        argument gives 2.
+    """
+    try:
+        names = pick_peers(args.peers or ("none" if args.quick or args.table1 or args.scaling else "all"))
+        workloads = pick_workloads(args.workload or (QUICK if args.quick else None))
+        threads = args.threads or ("1" if args.quick or args.table1 or args.scaling else "both")
+        if threads == "both":
+            return _both(args)
+        count = 1 if threads == "1" else core_count()
+        pace = Pace(min(args.seconds, 0.5), (3, 20)) if args.quick else Pace(args.seconds)
+        if args.table1:
+            return _table1(args, count, pace)
+        if args.scaling:
+            return _scaling(args, count, pace)
+        problems = [Problem.of(w, args.dtype, args.backend, count) for w in workloads]
+    except (ValueError, ModuleNotFoundError, RuntimeError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return _table(args, problems, names, pace)
+
+
+def _table(args: argparse.Namespace, problems: Sequence[Problem], names: Sequence[str], pace: Pace) -> int:
+    missing = [name for name in names if not installed(name)]
+    lines = ["Not installed: " + ", ".join(missing) + "."] if missing else []
+    outcomes = []
+    for problem in problems:
+        print(f"… {problem.workload.id}", file=sys.stderr, flush=True)
+        outcomes.append(run_workload(problem, names, pace))
+    count = problems[0].threads
+    head = _head(args, count, names, outcomes)
+    text = markdown(head, outcomes, lines)
+    print(text)
+    if args.output:
+        name = f"table-{outcomes[0].backend.split()[0]}-{args.dtype}-threads-{count}"
+        paths = write(Path(args.output), name, head, outcomes, text)
+        _say(paths, draw_backward_forward(outcomes, Path(args.output) / f"{name}.png"))
+    failed = any(o.failed for o in outcomes)
+    return int(failed or (not args.quick and any(v.failed for v in judge(outcomes)[0])))
+
+
+def _table1(args: argparse.Namespace, count: int, pace: Pace) -> int:
+    outcomes, remark = run_table1(count, pace)
+    head = _head(args, count, (), outcomes, dtype="float64 on the CPU, float32 on the GPU")
+    parts = ["# Table 1", format_head(head), format_table1(outcomes), remark, *_reasons(outcomes)]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    print(text)
+    if args.output:
+        paths = write(Path(args.output), "table1", head, outcomes, text)
+        _say(paths, draw_backward_forward(outcomes, Path(args.output) / "table1.png"))
+    return int(any(o.failed for o in outcomes))
+
+
+def _scaling(args: argparse.Namespace, count: int, pace: Pace) -> int:
+    points = 3 if args.quick else None
+    fits = []
+    for curve in CURVES:
+        print(f"… {curve.id}", file=sys.stderr, flush=True)
+        fits.append(run_curve(curve, args.dtype, args.backend, count, pace, points))
+    text = "\n\n".join(["# Scaling", format_head(_head(args, count)), format_fits(fits)]) + "\n"
+    print(text)
+    if args.output:
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "scaling.md"
+        page.write_text(text, encoding="utf-8")
+        _say([page], *(draw_scaling(fit, folder / f"scaling-{fit.curve.id}.png") for fit in fits))
+    return 0
+
+
+def _head(
+    args: argparse.Namespace, count: int, names: Sequence[str] = (), outcomes: Sequence[Outcome] = (), dtype: str = ""
+) -> dict[str, str]:
+    packages = dict.fromkeys(name.partition("-")[0] for name in names)
+    pools = next((o.pools for o in outcomes if o.pools), "")
+    more = {"dtype": dtype or args.dtype, "threads": str(count), **({"pools": pools} if pools else {})}
+    return describe_environment(packages, **more)
+
+
+def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
+    return [f"{o.workload.id}, {note.competitor}: {note.text}" for o in outcomes for note in o.notes]
+
+
+def _say(paths: Sequence[Path], *figures: Path | None) -> None:
+    for path in (*paths, *figures):
+        if path is not None:
+            print(f"wrote {path}")
+    if not can_draw():
+        print("no figure: matplotlib is not installed")
+
+
+def _both(args: argparse.Namespace) -> int:
+    """Run once with one thread and once with all, each in a process of its own.
+
+    Thread pools take their size from the environment when they start; XLA's cannot be changed later.
+    """
+    status = 0
+    for word, count in {"1": 1, "all": core_count()}.items():
+        if word == "all" and count == 1:
+            print("one core only: the run with all threads would be the same")
+            continue
+        command = [sys.executable, "-m", __package__, *_arguments(args), "--threads", word]
+        status = max(status, subprocess.run(command, env={**os.environ, **thread_variables(count)}).returncode)
+    return status
+
+
+def _arguments(args: argparse.Namespace) -> list[str]:
+    """Return the options, less the threads, as words of a command line."""
+    words = []
+    for name in ("backend", "dtype", "peers", "seconds", "output"):
+        value = getattr(args, name)
+        words += [] if value is None else [f"--{name}", str(value)]
+    words += [f"--{name}" for name in ("quick", "table1", "scaling") if getattr(args, name)]
+    return words + (["--workload", *args.workload] if args.workload else [])
+
+
+def main(argv: Sequence[str] | None = None, output: str | None = None) -> int:
+    """Parse a command line and run it; `output` is the default folder for files."""
+    parser = argparse.ArgumentParser(prog="bench", description="Benchmarks of machinekit; times in microseconds.")
+    add_arguments(parser)
+    parser.set_defaults(output=output)
+    return run(parser.parse_args(argv))

@@ -1,0 +1,1 @@
+"""Data that ships with the package: see SOURCES.md beside this file."""

@@ -1,0 +1,185 @@
+"""What can be saved: one table of kinds, each with its class and the two functions between op and spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..activations import NAMES, Activation, Diagonal, get_activation
+from ..arrays import Array, Backend, to_host
+from ..graph import Affine, Chain
+from ..machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine
+from ..machines.build import Given, read_order, read_padding, read_sizes
+from ..partitions import Partition
+
+__all__ = ["Reader", "Writer", "own_names"]
+
+Spec = dict[str, Any]
+
+
+class Writer:
+    """Collects the specs of ops, children before parents, and the arrays; an op met twice is listed once."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Spec] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self._places: dict[int, int] = {}
+        self._own: dict[str, Activation] = {}
+
+    def add(self, op: Any, where: str) -> int:
+        """Return the number of an op in the list."""
+        if id(op) in self._places:
+            return self._places[id(op)]
+        kind = next((kind for kind, entry in _KINDS.items() if entry.cls is type(op)), None)
+        if kind is None:
+            raise TypeError(
+                f"{where} is a {type(op).__name__}, which cannot be saved; the kinds are {', '.join(_KINDS)}. "
+                "Save its parameters() with numpy.savez and build it anew"
+            )
+        spec = {"kind": kind, **_KINDS[kind].to_spec(op, self)}
+        self.nodes.append(spec)
+        self._places[id(op)] = len(self.nodes) - 1
+        return self._places[id(op)]
+
+    def array(self, name: str, array: Array | None) -> str | None:
+        """Store one array of the op under way; return its key."""
+        if array is None:
+            return None
+        key = f"{len(self.nodes)}.{name}"
+        self.arrays[key] = np.array(to_host(array), order="C")
+        return key
+
+    def activation(self, activation: Activation) -> Spec:
+        """Return the spec of one activation."""
+        if _is_built_in(activation):
+            return {"name": activation.name, "options": dict(activation.options)}
+        if self._own.setdefault(activation.name, activation) != activation:
+            raise ValueError(
+                f"two different activations are named {activation.name!r}, and load could not tell them apart; "
+                "name them: mk.Activation(…, name='…')"
+            )
+        return {"name": activation.name, "own": True}
+
+
+class Reader:
+    """Makes ops from specs, each once."""
+
+    def __init__(self, nodes: Any, arrays: dict[str, np.ndarray], home: Backend, own: dict[str, Activation]) -> None:
+        self._nodes, self._arrays, self._home, self._own = nodes, arrays, home, own
+        self._made: dict[int, Any] = {}
+
+    def op(self, number: int, parent: int | None = None) -> Any:
+        """Return the op of a number; a part has a smaller number than its container."""
+        if not 0 <= number < (len(self._nodes) if parent is None else parent):
+            raise ValueError(f"there is no op {number}")
+        if number not in self._made:
+            spec = self._nodes[number]
+            kind = _KINDS[spec["kind"]]
+            self._made[number] = kind.from_spec(kind.cls, spec, self, number)
+        return self._made[number]
+
+    def array(self, key: str | None) -> Array | None:
+        """Return an array on the backend asked for."""
+        return None if key is None else self._home.from_host(self._arrays[key])
+
+    def host(self, key: str) -> np.ndarray:
+        return self._arrays[key]
+
+    def activation(self, spec: Spec) -> Activation:
+        return self._own[spec["name"]] if spec.get("own") else get_activation(spec["name"], **spec["options"])
+
+
+def _machine_spec(machine: Any, writer: Writer) -> Spec:
+    p, sigma = machine.partition, machine.activation
+    spec = {key: getattr(p, key) for key in ("sizes", "padding", "scan", "reverse", "time_block")}
+    if isinstance(sigma, Diagonal):
+        spec["diagonal"] = writer.array("diagonal", sigma.array)
+    elif isinstance(sigma, tuple):
+        spec["activation"] = [writer.activation(each) for each in sigma]
+    else:
+        spec["activation"] = writer.activation(sigma)
+    live = machine.live
+    spec["live"] = None if np.array_equal(live, p.live()) else writer.array("live", live)
+    return {**spec, "weight": writer.array("weight", machine.weight), "bias": writer.array("bias", machine.bias)}
+
+
+def _machine_from(cls: type[Machine], spec: Spec, reader: Reader, number: int) -> Machine:
+    """Make a machine from its partition: a dual has an order that its class's own constructor does not offer."""
+    padding = read_padding(spec["padding"]) if spec["padding"] else ()
+    order = read_order(len(padding), spec["scan"], spec["reverse"], spec["time_block"])
+    partition = Partition(read_sizes(spec["sizes"]), padding, **order)
+    if "diagonal" in spec:
+        sigma: Any = Diagonal(reader.array(spec["diagonal"]))
+    elif isinstance(spec["activation"], list):
+        sigma = [reader.activation(each) for each in spec["activation"]]
+    else:
+        sigma = reader.activation(spec["activation"])
+    bias = reader.array(spec["bias"])
+    machine = cls.__new__(cls)
+    Machine.__init__(
+        machine, partition, Given(sigma, weight=reader.array(spec["weight"]), bias=False if bias is None else bias)
+    )
+    return machine if spec["live"] is None else machine.prune(reader.host(spec["live"]))
+
+
+def _affine_spec(op: Any, writer: Writer) -> Spec:
+    return {name: writer.array(name, getattr(op, name)) for name in ("weight", "bias")}
+
+
+def _affine_from(cls: type[Affine], spec: Spec, reader: Reader, number: int) -> Affine:
+    weight, bias = reader.array(spec["weight"]), reader.array(spec["bias"])
+    n_in, n_out = weight.shape  # type: ignore[union-attr]
+    return cls(n_in, n_out, weight=weight, bias=False if bias is None else bias)
+
+
+def _chain_spec(op: Any, writer: Writer) -> Spec:
+    return {"ops": [writer.add(part, f"ops[{k}] of the chain") for k, part in enumerate(op.ops)]}
+
+
+def _chain_from(cls: type[Chain], spec: Spec, reader: Reader, number: int) -> Chain:
+    return cls([reader.op(part, number) for part in spec["ops"]])
+
+
+class _Kind(NamedTuple):
+    cls: Any
+    to_spec: Callable[[Any, Writer], Spec]
+    from_spec: Callable[[Any, Spec, Reader, int], Any]
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "DenseMachine": _Kind(DenseMachine, _machine_spec, _machine_from),
+    "ConvMachine": _Kind(ConvMachine, _machine_spec, _machine_from),
+    "RecurrentMachine": _Kind(RecurrentMachine, _machine_spec, _machine_from),
+    "GridMachine": _Kind(GridMachine, _machine_spec, _machine_from),
+    "Affine": _Kind(Affine, _affine_spec, _affine_from),
+    "Chain": _Kind(Chain, _chain_spec, _chain_from),
+}
+
+
+def _is_built_in(activation: Activation) -> bool:
+    """Whether the name and options alone give this very activation."""
+    if activation.name not in NAMES:
+        return False
+    try:
+        made = get_activation(activation.name, **dict(activation.options))
+    except (TypeError, ValueError):
+        return False
+    return all(_same(getattr(activation, f), getattr(made, f)) for f in ("value", "derivative", "second"))
+
+
+def _same(f: Any, g: Any) -> bool:
+    if isinstance(f, partial) and isinstance(g, partial):
+        return (f.func, f.args, f.keywords) == (g.func, g.args, g.keywords)
+    return bool(f == g)
+
+
+def own_names(nodes: list[Spec]) -> set[str]:
+    """Return the names of the activations that are not built in."""
+    names = set()
+    for node in nodes:
+        given = node.get("activation", [])
+        names |= {each["name"] for each in (given if isinstance(given, list) else [given]) if each.get("own")}
+    return names

@@ -1,0 +1,148 @@
+"""The instruments: complex step, central differences, inner products, the rounding majorant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..activations import Blockwise, Diagonal
+from ..arrays import Array, backend_of, dtype_name, namespace, to_host
+from ..engine import sweep
+from ..linear import apply
+from ..machines import Machine
+from ..partitions import Partition
+from ..records import MachineState
+
+__all__ = ["Majorant", "complex_step", "finite_difference", "inner", "inner_scale"]
+
+STEP = 1e-20
+"""Complex step; far below the square root of the smallest relative change, so exact to rounding."""
+
+
+def inner(pairs: list[tuple[Any, Any]]) -> Any:
+    """Return the sum of products over all pairs, in double precision on the host; None is zero. No conjugation."""
+    terms = [np.sum(_wide(a) * _wide(b)) for a, b in pairs if a is not None and b is not None]
+    total = sum(terms, 0.0)
+    return complex(total) if np.iscomplexobj(total) else float(total)
+
+
+def inner_scale(pairs: list[tuple[Any, Any]]) -> float:
+    """Return the sum of absolute values that enter `inner`."""
+    return float(sum(np.sum(np.abs(_wide(a)) * np.abs(_wide(b))) for a, b in pairs if a is not None and b is not None))
+
+
+def _wide(a: Any) -> np.ndarray:
+    host = to_host(a) if not isinstance(a, int | float) else np.asarray(a)
+    return host.astype(complex if np.iscomplexobj(host) else float)
+
+
+def complex_step(function: Callable[[Array], Any], point: Array, direction: Array) -> Any:
+    """Return the directional derivative of an analytic function of one array, Im f(x + ihd)/h.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a complex128 array of the library of `point` and returns a number or a host array.
+    point, direction : real float64 arrays of one shape
+
+    Notes
+    -----
+    The error is of rounding size, for h² is below it: h = 1e-20 in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> complex_step(lambda x: (x**3).sum(), np.array([2.0]), np.array([1.0]))
+    12.0
+    """
+    if dtype_name(point) != "float64":
+        raise TypeError(f"point is {dtype_name(point)}; the complex step is taken in float64")
+    xp = namespace(point)
+    value = function(xp.astype(point, xp.complex128) + 1j * (STEP * direction))
+    imag = np.imag(value) / STEP
+    return imag if isinstance(imag, np.ndarray) and imag.ndim else float(imag)
+
+
+def finite_difference(function: Callable[[Array], Any], point: Array, direction: Array, step: float = 1e-3) -> Any:
+    """Return the directional derivative by two central differences and Richardson's extrapolation.
+
+    Parameters
+    ----------
+    function : callable
+        Takes an array like `point` and returns a number or a host array.
+    point, direction : float64 or complex128 arrays of one shape
+    step : float
+        The larger of the two steps, h and h/2; the error is of order h⁴.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(finite_difference(lambda x: (x**3).sum(), np.array([2.0]), np.array([1.0])), 9)
+    12.0
+    """
+    coarse, fine = (
+        (function(point + h * direction) - function(point - h * direction)) / (2.0 * h) for h in (step, step / 2.0)
+    )
+    return (4.0 * fine - coarse) / 3.0
+
+
+class Majorant:
+    """How large rounding errors can grow in a machine: its linear majorant, run by the same sweep.
+
+    An error (a, b) made at (y, z) spreads as R of |W| and |σ′| applied to (a, b), to first order. The
+    absolute values of all terms of the machine equation, spread in this way, are the scale of the
+    solution: "the sum of the absolute values that entered the expression".
+
+    Parameters
+    ----------
+    machine : Machine
+    state : MachineState
+    y0, z0 : arrays
+        Over all channels.
+    """
+
+    def __init__(self, machine: Machine, state: MachineState, y0: Any, z0: Any) -> None:
+        self.partition: Partition = machine.partition
+        self.weight = np.abs(_wide(machine.weight))
+        self.z, self.y = np.abs(_wide(state.z)), np.abs(_wide(state.y))
+        self.slope = np.abs(_wide(machine.slope(state)))
+        self.second = self._second(machine, state)
+        bias = 0.0 if machine.bias is None else np.abs(_wide(machine.bias))
+        terms = apply(self.partition, self.weight, self.z) + bias + np.abs(_wide(y0))
+        self.solution = self.spread(terms, self.z + np.abs(_wide(z0)))
+
+    def _second(self, machine: Machine, state: MachineState) -> np.ndarray:
+        if isinstance(machine.pointwise, Blockwise):
+            try:
+                return np.abs(_wide(machine.pointwise.second(state.y)))
+            except TypeError:
+                return np.ones_like(self.y)
+        return np.zeros_like(self.y)
+
+    def spread(self, y: Any, z: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the majorant's response (Y, Z) to non-negative starts on Y and Z."""
+        shape = self.y.shape
+        start_y, start_z = (np.array(np.broadcast_to(a, shape), dtype=float) for a in (y, z))
+        return sweep(self.partition, self.weight, Diagonal.trusted(self.slope), start_y, start_z)
+
+    def tangent(self, along: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scale of a directional derivative: its own terms, and the base point's error through σ″."""
+        size = {name: None if d is None else np.abs(_wide(d)) for name, d in along.items()}
+        own_y, own_z = self.solution
+        start_y: Any = sum((size[n] for n in ("y0", "bias") if size.get(n) is not None), np.zeros_like(self.y))
+        start_z: Any = size["z0"] if size.get("z0") is not None else np.zeros_like(self.y)
+        if size.get("weight") is not None:
+            start_y = start_y + apply(self.partition, size["weight"], self.z + own_z)
+        if size.get("slope") is not None:
+            start_z = start_z + size["slope"] * (self.y + own_y)
+        first_y, _ = self.spread(start_y, start_z)
+        return self.spread(start_y, start_z + self.second * own_y * first_y)
+
+
+def like(values: np.ndarray, machine: Machine, dtype: str | None = None) -> Array:
+    """Copy host values to a machine's device, in its precision."""
+    home = backend_of(machine.weight)
+    kind = str(getattr(machine.dtype, "name", machine.dtype)).rpartition(".")[2] if dtype is None else dtype
+    return home.from_host(values, kind)

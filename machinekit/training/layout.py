@@ -1,0 +1,109 @@
+"""Layout: where the parameters of a model lie in one flat vector θ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, backend_of, dtype_name, to_host
+from ..graph.op import live_masks, parameters
+
+__all__ = ["Layout"]
+
+_COMPLEX = {"float32": "complex64", "float64": "complex128"}
+
+
+class Layout:
+    """The order of θ: ``parameters()`` order, of each parameter its live entries in C order.
+
+    Parameters
+    ----------
+    model : op
+        With real parameters.
+
+    Attributes
+    ----------
+    masks : dict of str to bool host array
+        The live masks; absent = all live.
+    size : int
+        The length of θ.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is complex.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._references = parameters(model)
+        for name, array in self._references.items():
+            if dtype_name(array) not in _COMPLEX:
+                raise TypeError(
+                    f"parameter {name} is {dtype_name(array)}; only real parameters are trained, "
+                    "replace it by its real part or train real and imaginary part as two models"
+                )
+        self.masks = {name: mask for name, mask in live_masks(model).items() if name in self._references}
+        self._counts = {name: self._count(name) for name in self._references}
+        self.size = sum(self._counts.values())
+
+    def _count(self, name: str) -> int:
+        if name in self.masks:
+            return int(self.masks[name].sum())
+        return math.prod(self._references[name].shape)
+
+    def pack(self, arrays: Mapping[str, Array]) -> np.ndarray:
+        """Return θ from arrays by name, parameters or their cotangents.
+
+        Returns
+        -------
+        vector of length `size`
+            On the host, new; float64, or complex128 if any array is complex. Dead entries are left out.
+
+        Raises
+        ------
+        ValueError
+            Names or shapes other than the model's.
+        """
+        if set(arrays) != set(self._references):
+            raise ValueError(f"got the names {sorted(arrays)}; the model's parameters are {sorted(self._references)}")
+        pieces = [np.empty(0)]
+        for name, reference in self._references.items():
+            if tuple(arrays[name].shape) != tuple(reference.shape):
+                raise ValueError(f"{name} has shape {tuple(arrays[name].shape)}; pass {tuple(reference.shape)}")
+            host, mask = to_host(arrays[name]), self.masks.get(name)
+            pieces.append(host.ravel() if mask is None else host[mask])
+        return np.concatenate(pieces)
+
+    def unpack(self, theta: np.ndarray) -> dict[str, Array]:
+        """Return the parameters by name, in the model's library and precision, zero where dead; see `check`."""
+        theta = self.check(theta)
+        found, start = {}, 0
+        for name, reference in self._references.items():
+            stop = start + self._counts[name]
+            mask = self.masks.get(name, np.ones(tuple(reference.shape), dtype=bool))
+            full = np.zeros(mask.shape, dtype=theta.dtype)
+            full[mask] = theta[start:stop]
+            start = stop
+            word = dtype_name(reference)
+            found[name] = backend_of(reference).from_host(full, _COMPLEX[word] if theta.dtype.kind == "c" else word)
+        return found
+
+    def check(self, theta: Any) -> np.ndarray:
+        """Return `theta` if it is a vector of this layout, real or complex floating.
+
+        Raises
+        ------
+        TypeError
+            If it is not a floating NumPy array.
+        ValueError
+            If it has another shape.
+        """
+        if not isinstance(theta, np.ndarray) or theta.dtype.kind not in "fc":
+            kind = f"numpy array of {theta.dtype}" if isinstance(theta, np.ndarray) else type(theta).__name__
+            raise TypeError(f"theta is a {kind}; pass a float64 NumPy vector on the host, such as objective.theta0")
+        if theta.shape != (self.size,):
+            raise ValueError(f"theta has shape {theta.shape} but the model {self.size} parameters; pass ({self.size},)")
+        return theta

@@ -1,0 +1,63 @@
+"""Profiles, the backend that the suite runs on, and the guard against hidden host conversions."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from machinekit.arrays import pick_backend
+from machinekit.testing.guard import forbid_host_conversion
+
+_SPECS = {"numpy": "numpy", "cupy": "cupy", "strict": "array_api_strict:device1"}
+_EXAMPLES = {"dev": 25, "ci": 100, "thorough": 1000}
+_SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--backend", default="numpy", choices=sorted(_SPECS), help="library that the tests compute with")
+
+
+def pytest_configure(config):
+    """Register dev, ci and thorough; array_api_strict is some 80 times slower and gets a quarter of the examples."""
+    share = 4 if config.getoption("--backend") == "strict" else 1
+    for name, examples in _EXAMPLES.items():
+        settings.register_profile(
+            name,
+            max_examples=max(25, examples // share),
+            deadline=None,
+            derandomize=name == "ci",
+            print_blob=True,
+            suppress_health_check=_SLOW,
+        )
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_report_header(config):
+    return f"backend: {_SPECS[config.getoption('--backend')]}, profile: {settings.get_current_profile_name()}"
+
+
+@pytest.fixture(scope="session")
+def spec(request):
+    """The backend flag as a user would write it."""
+    return _SPECS[request.config.getoption("--backend")]
+
+
+@pytest.fixture(scope="session")
+def backend(spec):
+    """The backend under test; values are drawn on the host and moved with ``backend.from_host``."""
+    return pick_backend(spec)
+
+
+@pytest.fixture(scope="session")
+def xp(backend):
+    """The namespace under test."""
+    return backend.xp
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_hidden_conversion(spec):
+    with forbid_host_conversion() if spec.startswith("array_api_strict") else nullcontext():
+        yield

@@ -1,0 +1,313 @@
+"""A fit finds the minimum, keeps the best it has seen, and says why it ended."""
+
+import math
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import machinekit as mk
+from machinekit.training import FitResult, Objective, fit, losses, penalties
+
+SCIPY = ("L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP")
+ALL = (*SCIPY, "adam")
+QUIET = {"progress": False}
+
+
+def line(n=40):
+    """Return noisy samples of an affine map, and its least-squares solution as θ."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, 2))
+    t = x @ np.array([[1.0], [-2.0]]) + 0.5 + 0.1 * rng.standard_normal((n, 1))
+    best, *_ = np.linalg.lstsq(np.concatenate([x, np.ones((n, 1))], axis=1), t, rcond=None)
+    return x, t, best[:, 0]
+
+
+def small():
+    rng = np.random.default_rng(1)
+    model = mk.RecurrentMachine((1, 3), memory=2, bias=True, rng=0)
+    return model, rng.standard_normal((6, 5, 1)), rng.standard_normal((6, 5, 4))
+
+
+class Moody:
+    """A user's op, y = w x, whose output turns to NaN at the n-th call of anybody."""
+
+    def __init__(self, w, calls, bad):
+        self.w, self.calls, self.bad = w, calls, bad
+
+    def __call__(self, x):
+        self.calls.append(1)
+        return self.w * x * (math.nan if len(self.calls) > self.bad else 1.0)
+
+    def parameters(self):
+        return {"w": self.w}
+
+    def replace(self, w):
+        return Moody(w, self.calls, self.bad)
+
+    def pullback(self, state, y):
+        return mk.Cotangent((self.w * y,), {"w": np.sum(state.inputs[0] * y, axis=0)})
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_every_method_finds_the_least_squares_solution(method):
+    x, t, best = line()
+    result = fit(mk.Affine(2, 1, rng=0), "squared_error", x, t, method, steps=3000, tolerance=1e-10, **QUIET)
+    assert np.max(np.abs(result.theta - best)) < 1e-4, result
+    assert result.gradient_norm < 1e-3
+    assert result.method == method
+    assert result.converged or method in ("BFGS", "CG"), result  # these two may end at the rounding of the value
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_nonlinear_machine_gets_better_and_the_record_is_consistent(method):
+    model, x, t = small()
+    result = fit(model, "squared_error", x, t, method, steps=15, penalties=penalties.l2(0.01), learning_rate=None, **QUIET)
+    objective = Objective(model, "squared_error", x, t, penalties.l2(0.01))
+    assert result.history[0] == objective.value(objective.theta0)
+    assert result.value < result.history[0]
+    assert result.value == objective.value(result.theta) == min(result.history)
+    assert result.gradient_norm == pytest.approx(np.linalg.norm(objective.fun(result.theta)[1]), rel=1e-12)
+    assert len(result.history) == result.steps + 1 <= 16
+    assert result.history[result.best_step] == result.value
+    assert result.evaluations >= result.steps
+    assert result.validation_history == ()
+    assert np.array_equal(objective.pack(result.model.parameters()), result.theta)
+    assert type(result.model) is type(model)
+
+
+@pytest.mark.parametrize("method", ALL)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=5)
+def test_dead_and_pruned_weights_are_unmoved(method, seed):
+    model, x, t = small()
+    model = model.prune(np.random.default_rng(seed).random(model.weight.shape) < 0.6)
+    result = fit(model, "squared_error", x, t, method, steps=4, **QUIET)
+    assert not result.model.weight[~model.live].any()
+    assert np.array_equal(result.model.live, model.live)
+    assert np.any(result.model.weight != model.weight)
+    assert result.theta.size == model.parameter_count
+
+
+def test_the_model_given_is_not_changed():
+    model, x, t = small()
+    before = model.weight.copy()
+    x.flags.writeable = t.flags.writeable = False
+    fit(model, "squared_error", x, t, steps=3, **QUIET)
+    assert np.array_equal(model.weight, before)
+
+
+def test_the_best_is_kept_and_not_the_last():
+    x, t, _ = line()
+    start = mk.Affine(2, 1, weight=np.array([[1.0], [-2.0]]))
+    result = fit(start, "squared_error", x, t, "adam", steps=30, learning_rate=3.0, **QUIET)
+    assert result.history[-1] > result.value == min(result.history)
+    assert result.value == Objective(start, "squared_error", x, t).value(result.theta)
+    assert result.best_step == int(np.argmin(result.history))
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_the_best_is_judged_on_the_validation_set_when_there_is_one(method):
+    rng = np.random.default_rng(0)
+    x, t, v = rng.standard_normal((8, 6)), rng.standard_normal((8, 1)), rng.standard_normal((20, 6))
+    held_out = (v, np.zeros((20, 1)))
+    start = mk.Affine(6, 1, weight=np.zeros((6, 1)))
+    result = fit(start, "squared_error", x, t, method, validation=held_out, patience=4, steps=200, **QUIET)
+    assert len(result.validation_history) == len(result.history) == result.steps + 1
+    judge = Objective(start, "squared_error", *held_out)
+    assert judge.value(result.theta) == min(result.validation_history)
+    assert result.best_step == int(np.argmin(result.validation_history)) == 0  # zero is the best there is
+    assert result.steps <= 4
+    assert result.value == result.history[0] > min(result.history)
+
+
+def test_an_early_stop_comes_after_patience_steps():
+    x, t, _ = line()
+    far = (x, t + 100.0 * (x @ np.array([[1.0], [2.0]])))
+    result = fit(mk.Affine(2, 1, rng=0), "squared_error", x, t, "adam", validation=far, patience=3, steps=100, **QUIET)
+    assert result.steps == result.best_step + 3 < 100
+    assert not result.converged
+    assert "early stop: the validation loss has not fallen for 3 steps" in result.message
+
+
+def test_validation_takes_a_mask_and_no_penalties():
+    x, t, _ = line()
+    mask = np.arange(len(x)) % 2 == 0
+    gaps = np.where(mask[:, None], t, math.nan)
+    head = mk.Affine(2, 1, rng=0)
+    result = fit(head, "squared_error", x, t, validation=(x, gaps, mask), penalties=penalties.l2(1.0), steps=3, **QUIET)
+    assert result.validation_history[0] == losses.squared_error.value(head(x), gaps, mask)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_value_that_is_not_finite_ends_the_fit_and_the_best_is_kept(method):
+    x = np.arange(1.0, 9.0).reshape(4, 2)
+    start = Moody(np.array([1.0, -1.0]), [], 3)
+    result = fit(start, "squared_error", x, 3.0 * x, method, learning_rate=0.1 if method == "adam" else None, **QUIET)
+    assert not result.converged
+    assert "the value is nan at step" in result.message
+    assert "Look for NaN" in result.message
+    assert math.isfinite(result.value)
+    assert result.value <= min(result.history)
+    clean = Objective(Moody(start.w, [], 10**9), "squared_error", x, 3.0 * x)
+    assert result.value == clean.value(result.theta)
+
+
+def test_a_fit_of_nan_returns_the_start():
+    x, t, _ = line()
+    head = mk.Affine(2, 1, rng=0)
+    for method in ALL:
+        result = fit(head, "squared_error", x, np.full_like(t, math.nan), method, **QUIET)
+        assert np.array_equal(result.theta, Objective(head, "squared_error", x, t).theta0)
+        assert not result.converged
+        assert math.isnan(result.value)
+        assert "at step 0" in result.message
+        assert "nan" in str(result)
+
+
+@pytest.mark.parametrize("method", ALL)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, None])
+def test_an_interrupt_or_the_callback_ends_the_fit_with_the_best_so_far(method, error):
+    model, x, t = small()
+    seen = []
+
+    def callback(step, value, theta):
+        seen.append((step, value))
+        theta[...] = 0.0  # a copy: the fit does not notice
+        if step == 2 and error:
+            raise error
+        return step == 2
+
+    result = fit(model, "squared_error", x, t, method, callback=callback, **QUIET)
+    assert [step for step, _ in seen] == [1, 2]
+    assert [value for _, value in seen] == list(result.history[1:])
+    assert ("interrupted at step 2" if error else "the callback asked for it at step 2") in result.message
+    assert result.value == min(result.history) < result.history[0]
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_steps_are_limited(method):
+    model, x, t = small()
+    result = fit(model, "squared_error", x, t, method, steps=2, **QUIET)
+    assert result.steps == 2
+    assert not result.converged
+    assert "the limit of 2 steps is reached" in result.message
+
+
+def test_one_batch_of_everything_is_the_full_gradient():
+    model, x, t = small()
+    full = fit(model, "squared_error", x, t, "adam", steps=20, **QUIET)
+    batched = fit(model, "squared_error", x, t, "adam", steps=20, batch_size=6, rng=0, **QUIET)
+    assert np.allclose(full.theta, batched.theta, rtol=0, atol=1e-9)
+    assert np.allclose(full.history, batched.history, rtol=1e-9)
+    assert math.isfinite(batched.gradient_norm)
+
+
+def test_minibatches_are_drawn_by_the_generator():
+    model, x, t = small()
+    runs = [fit(model, "squared_error", x, t, "adam", steps=5, batch_size=4, rng=r, **QUIET) for r in (0, 0, 1)]
+    assert np.array_equal(runs[0].theta, runs[1].theta)
+    assert not np.array_equal(runs[0].theta, runs[2].theta)
+    assert runs[0].value < runs[0].history[0]
+
+
+def test_every_pass_takes_every_counted_sample_once():
+    taken = []
+
+    class Spy(Moody):
+        def __call__(self, x):
+            taken.append(x[:, 0])
+            return self.w * x
+
+        def replace(self, w):
+            return Spy(w, [], 0)
+
+    x = np.arange(7.0)[:, None]
+    mask = np.array([True, True, False, True, True, True, False])
+    fit(Spy(np.ones(1), [], 0), "squared_error", x, 2 * x, "adam", steps=3, batch_size=2, rng=0, mask=mask, **QUIET)
+    batches = [rows for rows in taken if len(rows) < 7]
+    assert len(batches) == 9
+    for start in range(0, 9, 3):
+        assert sorted(np.concatenate(batches[start : start + 3])) == [0.0, 1.0, 3.0, 4.0, 5.0]
+    assert [list(rows) for rows in batches[:3]] != [list(rows) for rows in batches[3:6]]
+
+
+def test_minibatches_shuffle_samples_and_never_time():
+    model, x, t = small()
+    with pytest.raises(ValueError, match="no batch axis before the grid"):
+        fit(model, "squared_error", x[0], t[0], "adam", batch_size=2, **QUIET)
+    chained = mk.Chain([model, mk.Affine(4, 1, rng=0)])
+    with pytest.raises(ValueError, match="no batch axis before the grid"):
+        fit(chained, "squared_error", x[0], t[0][..., :1], "adam", batch_size=2, **QUIET)
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "adam"])
+def test_single_precision_and_other_libraries(method):
+    model, x, t = small()
+    model, x, t = model.astype("float32"), x.astype("float32"), t.astype("float32")
+    here = fit(model, "squared_error", x, t, method, steps=5, **QUIET)
+    device = strict.Device("device1")
+    there = [strict.asarray(a, device=device, copy=True) for a in (x, t)]
+    options = {"batch_size": 6, "rng": 0} if method == "adam" else {}
+    moved = fit(model.to("array_api_strict:device1"), "squared_error", *there, method, steps=5, **options, **QUIET)
+    assert here.theta.dtype == moved.theta.dtype == np.float64
+    assert here.model.weight.dtype == np.float32
+    assert moved.model.weight.device == device
+    assert np.allclose(here.theta, moved.theta, rtol=0, atol=1e-3)
+    assert np.array_equal(here.theta, here.theta.astype("float32"))
+
+
+def test_progress_goes_to_a_terminal_only(capsys, monkeypatch):
+    model, x, t = small()
+    fit(model, "squared_error", x, t, steps=3)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    fit(model, "squared_error", x, t, steps=3, validation=(x, t))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "step" in shown.err
+    fit(model, "squared_error", x, t, steps=3, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_report_says_what_happened():
+    x, t, _ = line()
+    result = fit(mk.Affine(2, 1, rng=0), "squared_error", x, t, validation=(x, t), **QUIET)
+    report = str(result)
+    for word in ("L-BFGS-B: converged", f"{result.steps} steps", f"{result.value:.6g}", "validation", result.message):
+        assert word in report
+    assert isinstance(result, FitResult)
+    with pytest.raises(AttributeError):
+        result.value = 0.0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"method": "LBFGS"}, TypeError, "method='LBFGS' is unknown; did you mean 'BFGS' or 'L-BFGS-B'"),
+        ({"method": "sgd"}, TypeError, "method='sgd' is unknown; choose from"),
+        ({"learning_rate": 0.1}, TypeError, "learning_rate=0.1 is an option of method='adam'"),
+        ({"batch_size": 4}, TypeError, "batch_size=4 is an option of method='adam'"),
+        ({"method": "adam", "batch_size": 0}, ValueError, "batch_size is 0"),
+        ({"method": "adam", "learning_rate": -1.0}, ValueError, "learning_rate is -1.0"),
+        ({"method": "adam", "learning_rate": "1"}, TypeError, "learning_rate is '1'"),
+        ({"steps": 0}, ValueError, "steps is 0"),
+        ({"steps": 1.5}, TypeError, "steps is 1.5"),
+        ({"patience": 0}, ValueError, "patience is 0"),
+        ({"tolerance": math.nan}, ValueError, "tolerance is nan"),
+        ({"validation": [1, 2]}, TypeError, "validation is list"),
+        ({"validation": (1, 2, 3, 4)}, TypeError, "pass \\(inputs, targets\\)"),
+        ({"loss": "huuber"}, ValueError, "did you mean 'huber'"),
+    ],
+)
+def test_wrong_options_are_refused(options, error, words):
+    x, t, _ = line()
+    with pytest.raises(error, match=words):
+        fit(**{"model": mk.Affine(2, 1), "loss": "squared_error", "inputs": x, "targets": t, **QUIET, **options})
+
+
+def test_a_model_without_live_parameters_is_refused():
+    with pytest.raises(ValueError, match="no live parameters"):
+        fit(mk.DenseMachine((2,)), "squared_error", np.ones((1, 2)), np.ones((1, 2)), **QUIET)
