@@ -18,7 +18,7 @@ import math
 from .arrays import Array, backend_of, namespace
 from .partitions import Partition, Step
 
-__all__ = ["accumulate", "apply", "overlap", "rows", "transpose", "weight_cotangent"]
+__all__ = ["accumulate", "apply", "overlap", "rows", "sum_to", "transpose", "weight_cotangent"]
 
 Box = tuple[slice, ...]
 
@@ -101,3 +101,12 @@ def weight_cotangent(partition: Partition, z: Array, v: Array) -> Array:
 def rows(a: Array) -> Array:
     """Flatten all axes but the channel."""
     return namespace(a).reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+
+
+def sum_to(array: Array, shape: tuple[int, ...]) -> Array:
+    """Sum over the axes along which `shape` was broadcast to the shape of `array`."""
+    xp = namespace(array)
+    shape = tuple(shape)
+    lead = array.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(lead + k for k, n in enumerate(shape) if n == 1 and array.shape[lead + k] != 1)
+    return xp.reshape(xp.asarray(xp.sum(array, axis=axes)), shape) if axes else array + 0

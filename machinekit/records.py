@@ -31,7 +31,8 @@ class _Record:
         return f"{type(self).__name__}({', '.join(f'{key}={_shape(getattr(self, key))}' for key in self._shown)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in self.__dict__.items()}
+        state = {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in self.__dict__.items()}
+        return {**state, "of": None} if "of" in state else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -95,6 +96,8 @@ class MachineState(State):
         σ′(y), where the sweep had it at hand.
     info : mapping
         What an iterative solver reports; empty for machines of finite depth.
+    of : Pointwise or None
+        The σ for which z is exactly σ(y), nothing having been added; slopes may then come from z.
     """
 
     _shown = ("y", "z")
@@ -103,6 +106,7 @@ class MachineState(State):
     widths: tuple[int, int]
     slope: Array | None
     info: Mapping[str, Any]
+    of: Any
 
     def __init__(
         self,
@@ -113,10 +117,14 @@ class MachineState(State):
         widths: tuple[int, int] | None = None,
         slope: Array | None = None,
         info: Mapping[str, Any] = _NOTHING,
+        of: Any = None,
     ) -> None:
         if widths is None:
             widths = (y.shape[-1], y.shape[-1])
-        self.__dict__.update(y=y, z=z, inputs=inputs, outputs=(z,), widths=widths, slope=slope, info=info, saved=None)
+        self.__dict__.update({
+            "y": y, "z": z, "inputs": inputs, "outputs": (z,), "widths": widths, "slope": slope,
+            "info": info, "of": of, "saved": None,
+        })  # fmt: skip
 
 
 class Tangent(_Record):

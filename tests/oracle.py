@@ -33,7 +33,9 @@ class Order:
 
     def place(self, g) -> tuple:
         """The time-block coordinates of a grid position, ascending in the order of computation."""
-        return tuple((-1 if a in self.reverse else 1) * (g[a] // b) for a, b in zip(self.scan, self.time_block))
+        return tuple(
+            (-1 if a in self.reverse else 1) * (g[a] // b) for a, b in zip(self.scan, self.time_block, strict=False)
+        )
 
     def rank(self, k) -> int:
         return -k if -1 in self.reverse else k
@@ -47,16 +49,16 @@ class Order:
 
     def live(self) -> np.ndarray:
         """Brute force over all pairs of positions of a grid of 3 time blocks and all lags."""
-        block = dict(zip(self.scan, self.time_block))
+        block = dict(zip(self.scan, self.time_block, strict=False))
         extents = [3 * block.get(a, 1) + n for a, n in enumerate(self.kernel())]
         positions = list(np.ndindex(*extents))
         mask = np.zeros((*self.kernel(), len(self.block_of), len(self.block_of)), dtype=bool)
         for j in np.ndindex(*self.kernel()):
-            lag = [a - after for a, (_, after) in zip(j, self.padding)]
+            lag = [a - after for a, (_, after) in zip(j, self.padding, strict=False)]
             pairs = set()
             for g in positions:
-                source = tuple(a - ell for a, ell in zip(g, lag))
-                if all(0 <= a < n for a, n in zip(source, extents)):
+                source = tuple(a - ell for a, ell in zip(g, lag, strict=False))
+                if all(0 <= a < n for a, n in zip(source, extents, strict=False)):
                     pairs.add((self.place(source), self.place(g)))
             for (c, k), (o, m) in itertools.product(enumerate(self.block_of), repeat=2):
                 mask[(*j, c, o)] = all((*p, self.rank(k)) < (*q, self.rank(m)) for p, q in pairs)
@@ -69,8 +71,8 @@ def explicit_matrix(padding, weight, grid) -> np.ndarray:
     positions = list(np.ndindex(*grid))
     matrix = np.zeros((len(positions), channels, len(positions), channels), dtype=weight.dtype)
     for (p, g), (q, h) in itertools.product(enumerate(positions), repeat=2):
-        j = tuple(a - b + after for a, b, (_, after) in zip(g, h, padding))
-        if all(0 <= a < before + after + 1 for a, (before, after) in zip(j, padding)):
+        j = tuple(a - b + after for a, b, (_, after) in zip(g, h, padding, strict=False))
+        if all(0 <= a < before + after + 1 for a, (before, after) in zip(j, padding, strict=False)):
             matrix[p, :, q, :] = weight[j].T
     return matrix.reshape(len(positions) * channels, len(positions) * channels)
 
@@ -81,8 +83,8 @@ def kernel_cotangent(padding, gram, grid, channels) -> np.ndarray:
     gram = gram.reshape(len(positions), channels, len(positions), channels)
     out = np.zeros((*(b + a + 1 for b, a in padding), channels, channels), dtype=gram.dtype)
     for (p, g), (q, h) in itertools.product(enumerate(positions), repeat=2):
-        j = tuple(a - b + after for a, b, (_, after) in zip(g, h, padding))
-        if all(0 <= a < before + after + 1 for a, (before, after) in zip(j, padding)):
+        j = tuple(a - b + after for a, b, (_, after) in zip(g, h, padding, strict=False))
+        if all(0 <= a < before + after + 1 for a, (before, after) in zip(j, padding, strict=False)):
             out[j] += gram[p, :, q, :].T
     return out
 
@@ -92,7 +94,7 @@ def sum_to(array, shape) -> np.ndarray:
     out = np.zeros(shape, dtype=array.dtype)
     for index in np.ndindex(*array.shape):
         tail = index[len(index) - len(shape) :]
-        out[tuple(0 if n == 1 else i for i, n in zip(tail, shape))] += array[index]
+        out[tuple(0 if n == 1 else i for i, n in zip(tail, shape, strict=False))] += array[index]
     return out
 
 
@@ -159,10 +161,11 @@ class Oracle:
         y = z = np.zeros_like(y0, dtype=np.result_type(y0, z0, b, self.M, self.weight))
         if self.slope is not None:
             y = z = y.astype(np.result_type(y, self.slope))
-        for self.steps in range(self.index_sets + 2):
+        for step in range(self.index_sets + 2):
             new_y = z @ self.M.T + b + y0
             new_z = self.pointwise(new_y, 0) + z0
             if np.array_equal(new_y, y) and np.array_equal(new_z, z):
+                self.steps = step
                 break
             y, z = new_y, new_z
         else:

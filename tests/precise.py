@@ -76,7 +76,7 @@ FUNCTIONS = {
     "tanh": _tanh,
     "sigmoid": lambda y: 1 / (1 + (-y).exp()),
     "relu": lambda y: max(y, Decimal(0)),
-    "leaky_relu": lambda y: y if y > 0 else Decimal(0.01) * y,
+    "leaky_relu": lambda y: y if y > 0 else Decimal("0.01") * y,
     "elu": _exp_below,
     "selu": _selu,
     "celu": _exp_below,

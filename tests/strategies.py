@@ -68,7 +68,7 @@ class Case:
         fan_in = np.abs(weight).sum(axis=tuple(range(weight.ndim - 1)))
         weight = (weight * (0.9 if small > 1 else 0.45) / np.maximum(fan_in, 1e-3)).astype(self.dtype)
         names = ("y0", "z0", "seed_y", "seed_z")
-        signals = {n: None if w is None else draw((*lead, w), small) for n, w in zip(names, self.widths)}
+        signals = {n: None if w is None else draw((*lead, w), small) for n, w in zip(names, self.widths, strict=False)}
         return SimpleNamespace(
             weight=weight,
             bias=draw(channels, small / 2) if self.bias else None,
@@ -127,7 +127,7 @@ def mostly(draw, common, edge):
 
 def sizes(most=3, blocks=4):
     """Block sizes: one block (n = 0) to `blocks`, empty ones included."""
-    rich = st.lists(st.sampled_from([0, *range(1, most + 1)] + [1, most]), min_size=2, max_size=blocks)
+    rich = st.lists(st.sampled_from([0, *range(1, most + 1), 1, most]), min_size=2, max_size=blocks)
     filled = rich.filter(lambda given: sum(map(bool, given)) > 1)
     return mostly(filled, st.lists(st.integers(0, most), min_size=1, max_size=blocks)).map(tuple)
 

@@ -73,7 +73,9 @@ def compare(case, backend, differentiate, allowed):
             bound = allowed * ((scale * np.abs(d)).sum() + 1e-9)
             if name == "weight":  # dead directions add nothing to either side
                 bound = allowed * ((scale * np.abs(d)).sum() + np.abs(analytic).sum() + 1e-9)
-            assert abs(got - want) <= bound, f"{name}: ⟨cotangent, d⟩ = {got!r}, measured {want!r}, ± {bound!r}\n{case!r}"
+            assert abs(got - want) <= bound, (
+                f"{name}: ⟨cotangent, d⟩ = {got!r}, measured {want!r}, ± {bound!r}\n{case!r}"
+            )
 
 
 def complex_step(f):
@@ -119,7 +121,12 @@ def test_the_pushforward_equals_the_complex_step_of_the_solution(backend, case):
     scale = want.tangent(n.dy0, n.dz0, along["weight"], along.get("bias"))
     for name in ("y", "z"):
         got, measured = to_host(getattr(tangent, name)), to_host(getattr(other, name)).imag / STEP
-        assert (np.abs(got - measured) <= PARITY * (getattr(scale, "e" + name) + 1e-9)).all(), (name, got, measured, case)
+        assert (np.abs(got - measured) <= PARITY * (getattr(scale, "e" + name) + 1e-9)).all(), (
+            name,
+            got,
+            measured,
+            case,
+        )
 
 
 @given(case=cases(dtypes=("float64",)))

@@ -64,7 +64,9 @@ def test_every_method_finds_the_least_squares_solution(method):
 @pytest.mark.parametrize("method", ALL)
 def test_a_nonlinear_machine_gets_better_and_the_record_is_consistent(method):
     model, x, t = small()
-    result = fit(model, "squared_error", x, t, method, steps=15, penalties=penalties.l2(0.01), learning_rate=None, **QUIET)
+    result = fit(
+        model, "squared_error", x, t, method, steps=15, penalties=penalties.l2(0.01), learning_rate=None, **QUIET
+    )
     objective = Objective(model, "squared_error", x, t, penalties.l2(0.01))
     assert result.history[0] == objective.value(objective.theta0)
     assert result.value < result.history[0]
@@ -155,6 +157,47 @@ def test_a_value_that_is_not_finite_ends_the_fit_and_the_best_is_kept(method):
     assert result.value == clean.value(result.theta)
 
 
+class Cliff(Moody):
+    """A user's op whose pullback, and nothing else, is NaN."""
+
+    def replace(self, w):
+        return Cliff(w, self.calls, self.bad)
+
+    def pullback(self, state, y):
+        return mk.Cotangent((y,), {"w": np.full_like(self.w, math.nan)})
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_gradient_that_is_not_finite_ends_the_fit(method):
+    x = np.ones((4, 2))
+    result = fit(Cliff(np.ones(2), [], 10**9), "squared_error", x, 3.0 * x, method, **QUIET)
+    assert "the gradient norm is nan at step 0" in result.message
+    assert not result.converged
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_validation_loss_that_is_not_finite_ends_the_fit(method):
+    x, t, _ = line()
+    gaps = (x, np.full_like(t, math.inf))
+    result = fit(mk.Affine(2, 1, rng=0), "squared_error", x, t, method, validation=gaps, **QUIET)
+    assert "the validation loss is inf at step 0" in result.message
+    assert result.steps == 0
+
+
+def test_adam_is_adam():
+    """Kingma & Ba, Algorithm 1, written out."""
+    x, t, _ = line()
+    objective = Objective(mk.Affine(2, 1, rng=0), "squared_error", x, t)
+    theta, m, v = objective.theta0, 0.0, 0.0
+    for k in range(1, 11):
+        g = objective.fun(theta)[1]
+        m, v = 0.9 * m + (1 - 0.9) * g, 0.999 * v + (1 - 0.999) * g**2
+        theta = theta - 0.05 * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.999**k)) + 1e-8)
+    result = fit(mk.Affine(2, 1, rng=0), "squared_error", x, t, "adam", steps=10, learning_rate=0.05, **QUIET)
+    assert result.best_step == 10
+    assert np.allclose(result.theta, theta, rtol=1e-12, atol=0)
+
+
 def test_a_fit_of_nan_returns_the_start():
     x, t, _ = line()
     head = mk.Affine(2, 1, rng=0)
@@ -185,13 +228,14 @@ def test_an_interrupt_or_the_callback_ends_the_fit_with_the_best_so_far(method, 
     assert [value for _, value in seen] == list(result.history[1:])
     assert ("interrupted at step 2" if error else "the callback asked for it at step 2") in result.message
     assert result.value == min(result.history) < result.history[0]
+    assert result.value == Objective(model, "squared_error", x, t).value(result.theta)
 
 
 @pytest.mark.parametrize("method", ALL)
 def test_steps_are_limited(method):
     model, x, t = small()
     result = fit(model, "squared_error", x, t, method, steps=2, **QUIET)
-    assert result.steps == 2
+    assert result.steps == 2 == len(result.history) - 1
     assert not result.converged
     assert "the limit of 2 steps is reached" in result.message
 

@@ -80,8 +80,8 @@ def test_the_weight_cotangent_is_the_sum_over_batch_and_grid(backend, kind, data
     flat_z, flat_v = (a.reshape(math.prod(batch), *grid, partition.channels) for a in (z, v))
     for j in np.ndindex(*order.kernel()):
         for g in np.ndindex(*grid):
-            h = tuple(a - (i - after) for a, i, (_, after) in zip(g, j, order.padding))
-            if all(0 <= a < n for a, n in zip(h, grid)):
+            h = tuple(a - (i - after) for a, i, (_, after) in zip(g, j, order.padding, strict=False))
+            if all(0 <= a < n for a, n in zip(h, grid, strict=False)):
                 want[j] += np.einsum("sc,so->co", flat_z[(slice(None), *h)], flat_v[(slice(None), *g)])
     got = weight_cotangent(partition, backend.from_host(z), backend.from_host(v))
     assert_equal("Q", got, np.where(order.live(), want, 0), order, batch, grid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 
 import machinekit as mk
@@ -80,7 +81,9 @@ def test_a_later_call_does_not_change_earlier_results(backend, case):
 def test_constructors_and_replace_copy(backend, case):
     """Writing to an array after it was given to a machine does not reach the machine."""
     n = case.numbers()
-    given_arrays = {k: backend.from_host(getattr(n, k)) for k in ("weight", "bias", "slope") if getattr(n, k) is not None}
+    given_arrays = {
+        k: backend.from_host(getattr(n, k)) for k in ("weight", "bias", "slope") if getattr(n, k) is not None
+    }
     activation = mk.Diagonal(given_arrays["slope"]) if case.linear else None
     machine = case.machine(backend, n)
     changes = {"weight": given_arrays["weight"]} | ({"bias": given_arrays["bias"]} if case.bias else {})
@@ -112,8 +115,6 @@ def test_masks_and_lists_are_copies(backend, case):
 
 def test_machines_and_records_do_not_change(backend):
     """Immutable: setting an attribute raises and says what to call instead; NumPy parameters are read-only."""
-    import pytest
-
     machine = mk.DenseMachine((1, 2), weight=backend.from_host(np.ones((3, 3))), bias=True)
     state = machine.solve(backend.from_host(np.ones((2, 3))))
     with pytest.raises(AttributeError, match="replace"):

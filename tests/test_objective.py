@@ -311,6 +311,17 @@ def test_a_model_of_two_outputs_has_no_loss():
         objective.value(objective.theta0)
 
 
+def test_penalties_are_given_the_live_masks():
+    machine = mk.RecurrentMachine((2,), memory=2, weight=np.ones((3, 2, 2)))  # lag 0 is dead: zeros beside ones
+    chain = mk.Chain([mk.Affine(2, 2, bias=False, weight=np.zeros((2, 2))), machine])
+    x = np.zeros((1, 3, 2))
+    for model in (machine, chain):
+        objective = Objective(model, "squared_error", x, x, penalties.lag_smoothness(1.0))
+        value, gradient = objective.fun(objective.theta0)
+        assert value == 0.0
+        assert not gradient.any()
+
+
 def test_one_penalty_needs_no_list():
     model, x = mk.Affine(2, 2, rng=0), np.ones((1, 2))
     alone, listed = (Objective(model, "squared_error", x, x, p) for p in (penalties.l2(1.0), [penalties.l2(1.0)]))

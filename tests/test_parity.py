@@ -119,7 +119,13 @@ def test_apply_is_the_endofunction_and_the_solution_its_shifted_fixed_point(back
 
 @given(case=cases(dtypes=("float64",)))
 def test_the_oracle_itself_needs_no_more_steps_than_there_are_index_sets(backend, case):
-    """Theorem 1: iterating from anywhere is stationary, bit for bit, after at most one step per index set."""
-    oracle = case.oracle(backend, case.numbers())
+    """Theorem 1: iterating from zero is stationary, bit for bit, after at most one step per index set.
+
+    On X that is a depth of 2n + 1 for n + 1 sets, and one more if the bias of the first set is not zero.
+    """
+    n = case.numbers()
+    oracle, machine = case.oracle(backend, n), case.machine(backend, n)
     assert oracle.solution is not None
     assert oracle.steps <= oracle.index_sets
+    sets = oracle.index_sets
+    assert machine.depth_bound(case.grid) == (2 * sets - 1 + case.bias if sets else 0), case

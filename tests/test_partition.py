@@ -88,7 +88,9 @@ def test_lags_are_listed_in_the_order_of_the_kernel(kind_order):
     _, order = kind_order
     partition = build(order)
     assert partition.kernel == order.kernel()
-    want = [tuple(j - a for j, (_, a) in zip(index, order.padding)) for index in np.ndindex(*order.kernel())]
+    want = [
+        tuple(j - a for j, (_, a) in zip(index, order.padding, strict=False)) for index in np.ndindex(*order.kernel())
+    ]
     assert list(partition.lags) == want
     assert [partition.tap(lag) for lag in want] == list(np.ndindex(*order.kernel()))
 

@@ -16,7 +16,7 @@ from .strategies import KINDS, Case, cases, orders, seeds
 
 def positive_case(kind, order, seed=0):
     """A case whose grid shows every lag to every time block."""
-    block = dict(zip(order.scan, order.time_block))
+    block = dict(zip(order.scan, order.time_block, strict=False))
     grid = tuple(2 * block.get(a, 1) + n for a, n in enumerate(order.kernel()))
     return Case(kind, order, (), grid, (0, 0, 0, 0), False, "identity", "float64", seed)
 

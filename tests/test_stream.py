@@ -115,7 +115,7 @@ BAD_CHUNKS = {
 def test_an_error_leaves_the_stream_unchanged(backend, bad):
     """Raised before any work: the history is what it was and the next chunk is solved as if nothing had been."""
     make, kind, words = BAD_CHUNKS[bad]
-    machine, stream = a_stream(backend)
+    _, stream = a_stream(backend)
     before = to_host(stream.history).copy()
     with pytest.raises(kind) as caught:
         stream.solve(*make(backend.from_host))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..arrays import pick_backend
 from .bars import judge
 from .competitors import installed, pick_peers
 from .environment import describe_environment, thread_variables
@@ -52,23 +53,24 @@ def run(args: argparse.Namespace) -> int:
         0 if every result was right and, in a full run, every bar that was measured held; else 1. A wrong
         argument gives 2.
     """
+    short = args.quick or args.table1 or args.scaling
     try:
-        names = pick_peers(args.peers or ("none" if args.quick or args.table1 or args.scaling else "all"))
+        names = pick_peers(args.peers or ("none" if short else "all"))
         workloads = pick_workloads(args.workload or (QUICK if args.quick else None))
-        threads = args.threads or ("1" if args.quick or args.table1 or args.scaling else "both")
-        if threads == "both":
-            return _both(args)
-        count = 1 if threads == "1" else core_count()
-        pace = Pace(min(args.seconds, 0.5), (3, 20)) if args.quick else Pace(args.seconds)
-        if args.table1:
-            return _table1(args, count, pace)
-        if args.scaling:
-            return _scaling(args, count, pace)
-        problems = [Problem.of(w, args.dtype, args.backend, count) for w in workloads]
-    except (ValueError, ModuleNotFoundError, RuntimeError) as error:
+        home = pick_backend(args.backend)
+    except (TypeError, ValueError, ModuleNotFoundError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    return _table(args, problems, names, pace)
+    threads = args.threads or ("1" if short else "both")
+    if threads == "both":
+        return _both(args)
+    count = 1 if threads == "1" else core_count()
+    pace = Pace(min(args.seconds, 0.5), (3, 20)) if args.quick else Pace(args.seconds)
+    if args.table1:
+        return _table1(args, count, pace)
+    if args.scaling:
+        return _scaling(args, count, pace)
+    return _table(args, [Problem.of(w, args.dtype, home, count) for w in workloads], names, pace)
 
 
 def _table(args: argparse.Namespace, problems: Sequence[Problem], names: Sequence[str], pace: Pace) -> int:
@@ -83,7 +85,7 @@ def _table(args: argparse.Namespace, problems: Sequence[Problem], names: Sequenc
     text = markdown(head, outcomes, lines)
     print(text)
     if args.output:
-        name = f"table-{outcomes[0].backend.split()[0]}-{args.dtype}-threads-{count}"
+        name = f"{'quick' if args.quick else 'table'}-{outcomes[0].backend.split()[0]}-{args.dtype}-threads-{count}"
         paths = write(Path(args.output), name, head, outcomes, text)
         _say(paths, draw_backward_forward(outcomes, Path(args.output) / f"{name}.png"))
     failed = any(o.failed for o in outcomes)

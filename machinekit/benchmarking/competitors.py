@@ -45,15 +45,15 @@ class Competitor:
     gradient : callable () -> object
         Forward, input cotangent and weight cotangent, from scratch.
     forward : callable () -> object
-        The forward pass of training: what it keeps for the backward pass is part of it.
-    backward : callable (forward result) -> object, optional
+        The forward pass; as in training, where the peer records what its backward pass needs.
+    backward : callable (state) -> object, optional
         The cotangent of y0 alone; None where the peer cannot compute it without the weights' cotangent.
-    pullback : callable (forward result) -> object, optional
+    pullback : callable (state) -> object, optional
         The cotangents of y0 and of the weights.
+    linearize : callable () -> state, optional
+        Makes the state that `backward` and `pullback` take, where that is not what `forward` returns; not timed.
     results : callable () -> Results, optional
         The same as NumPy arrays, for the comparison; None for a competitor that computes no result.
-    note : str
-        What a reader of the table should know.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Competitor:
     backward: Callable[[Any], Any] | None = None
     pullback: Callable[[Any], Any] | None = None
     results: Callable[[], Results] | None = None
-    note: str = ""
+    linearize: Callable[[], Any] | None = None
 
 
 def ours(problem: Problem) -> Competitor:

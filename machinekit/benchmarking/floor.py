@@ -37,7 +37,7 @@ __all__ = ["FLOOR", "Product", "floor", "products"]
 FLOOR = "gemm floor"
 """Its name in the tables."""
 
-_TILES = (256 * 1024, 1024 * 1024, 4 * 1024 * 1024, None)
+_TILES = (1 << 16, 1 << 18, 1 << 20, None)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """JAX: jitted functions with `jax.vjp`, blocks unrolled, time by `lax.scan`.
 
 The gradient is one jitted function that returns z and the cotangents together, so that XLA may fuse across the
-two passes. Arrays lie on the device before, `block_until_ready` ends every call. XLA takes its number of
-threads from the environment when it starts: for a one-thread run it is set here, if JAX is not loaded yet.
+two passes; the forward pass is the bare function, and what its `vjp` keeps is made outside the clock. Arrays lie
+on the device before, `block_until_ready` ends every call. XLA takes its number of threads from the environment
+when it starts: for a one-thread run it is set here, if JAX is not loaded yet.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _competitor(
     gradient = jax.jit(value_and_pullback)
     # a vjp function is a pytree of residuals: it may leave one jitted function and enter another, where
     # XLA drops the weights' cotangents if only the input's is asked for
-    forward = jax.jit(lambda y0, weights: jax.vjp(run, y0, weights))
+    forward, linearize = jax.jit(run), jax.jit(lambda y0, weights: jax.vjp(run, y0, weights)[1])
     backward = jax.jit(lambda pull, seed: pull(seed)[0])
     pullback = jax.jit(lambda pull, seed: pull(seed))
 
@@ -72,9 +73,10 @@ def _competitor(
         name,
         lambda: ready(gradient(y0, weights, seed)),
         lambda: ready(forward(y0, weights)),
-        backward=lambda state: ready(backward(state[1], seed)),
-        pullback=lambda state: ready(pullback(state[1], seed)),
+        backward=lambda state: ready(backward(state, seed)),
+        pullback=lambda state: ready(pullback(state, seed)),
         results=results,
+        linearize=lambda: ready(linearize(y0, weights)),
     )
 
 

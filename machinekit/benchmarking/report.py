@@ -22,14 +22,16 @@ _COLUMNS = (
 _HEADER = ("workload", "competitor", "forward", "backward", "weights", "gradient", "median", "p10–p90", "× ours")
 _LEGEND = (
     "Minima; median, spread and ratio are those of the gradient, which is forward + input cotangent + weight "
-    "cotangent. Weights: pullback − backward. Ratios hold within this run only."
+    "cotangent. Weights: pullback − backward, of separate public calls. Ratios hold within this run only."
 )
 
 
 def microseconds(seconds: float | None) -> str:
-    """Return three significant digits of microseconds, or a dash."""
+    """Return three significant digits of microseconds; a dash for None, ``< 0`` for a difference that is none."""
     if seconds is None:
         return "–"
+    if seconds < 0:
+        return "< 0"
     value = seconds * 1e6
     return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
 
@@ -91,7 +93,7 @@ def format_bars(verdicts: Sequence[Verdict], unmeasured: Sequence[str]) -> str:
     for v in verdicts:
         sign = "≥" if v.larger else "≤"
         must, aim = (("–" if limit is None else f"{sign} {limit:g}") for limit in (v.must, v.aim))
-        rows.append([v.bar, v.workload, str(v.threads), f"{v.measured:.2f}", must, aim, v.word])
+        rows.append([v.bar, v.workload, str(v.threads), f"{v.measured:.3g}", must, aim, v.word])
     text = format_table(("bar", "workload", "threads", "measured", "must hold", "aim", "verdict"), rows) if rows else ""
     return text + ("\n\nNot measured: " + "; ".join(unmeasured) + "." if unmeasured else "")
 

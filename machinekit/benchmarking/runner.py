@@ -69,7 +69,7 @@ def tasks(competitor: Competitor) -> list[Task]:
     for operation in ("backward", "pullback"):
         call = getattr(competitor, operation)
         if call is not None:
-            found.append(Task((name, operation), call, forward))
+            found.append(Task((name, operation), call, competitor.linearize or forward))
     return [*found, Task((name, "gradient"), lambda _: gradient())]
 
 

@@ -1,9 +1,9 @@
 """PyTorch, eager and compiled: autograd over blocks that are concatenated, DenseNet style.
 
 Each machine is written in PyTorch's own layout (channels first for convolutions), with one weight per block
-and no masks. The gradient is a fresh forward and ``backward(seed)`` to y0 and all weights, gradients set to
-None before. `torch.compile` gets the whole function where its loop unrolls to at most `_UNROLLED` steps, else
-the body of the time loop: compiling more takes minutes.
+and no masks. The forward pass records the graph, as in training; the gradient is a fresh forward and
+``backward(seed)`` to y0 and all weights, gradients set to None before. `torch.compile` gets the whole function
+where its loop unrolls to at most `_UNROLLED` steps, else the body of the time loop: compiling more takes minutes.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _usable(name: str) -> str:
 
 def _blas() -> str:
     try:
-        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
+        found = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     except (KeyError, TypeError):
         return "unknown"
     return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()

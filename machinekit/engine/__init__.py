@@ -1,5 +1,7 @@
-"""The engine: the reference sweep, normative and readable."""
+"""The engine: the reference sweep, normative and readable, and the plan, a compiled schedule of the same."""
 
+from .cache import PlanCache
+from .plan import NotFinite, Plan
 from .reference import sweep
 
-__all__ = ["sweep"]
+__all__ = ["NotFinite", "Plan", "PlanCache", "sweep"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Self, cast
+
+import numpy as np
 
 from ..activations import Diagonal
-from ..arrays import Array, namespace, near
-from ..engine import sweep
-from ..linear import apply, weight_cotangent
+from ..arrays import Array, near
+from ..engine import NotFinite, Plan, sweep
+from ..linear import apply, sum_to, weight_cotangent
 from ..records import MachineCotangent, MachineState, MachineTangent, State
-from .checks import check_direction, check_signals, check_state, widen
+from .checks import check_direction, check_signals, check_state, dual_key, widen
 from .form import Form
 
 __all__ = ["Machine"]
@@ -77,30 +79,45 @@ class Machine(Form):
         >>> state.y, state.z
         (array([ 3., 18.]), array([  9., 324.]))
         """
+        shapes = None
+        if method == "auto" and warm is None and type(y0) is np.ndarray and (z0 is None or type(z0) is np.ndarray):
+            shapes = (y0.shape, None if z0 is None else z0.shape)
+            plan = self._known.get(shapes)
+            if plan is not None and y0.dtype == plan.dtype and (z0 is None or z0.dtype == plan.dtype):
+                return self._solved(plan, y0, z0, y0.shape[:-1])
         if method not in _METHODS:
             raise TypeError(f"method={method!r} is unknown; {near(method, _METHODS)}")
         if warm is not None:
             check_state(self, warm)
-        lead, widths = check_signals(self, {"y0": y0, "z0": z0})
-        y, z = self._run(self._start(y0, lead, self.bias), None if z0 is None else widen(self, z0, lead))
-        inputs = (y0,) if z0 is None else (y0, z0)
+        lead, _ = check_signals(self, {"y0": y0, "z0": z0})
+        plan = None if method == "reference" else self._plan(lead, y0, z0)
+        if plan is not None and shapes is not None:
+            self._remember(shapes, plan)
+        return self._solved(plan, y0, z0, lead)
+
+    def _solved(self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...]) -> MachineState:
+        y, z = self._resolvent(plan, y0, z0, lead, self.bias)
         full = self.partition.channels
-        return MachineState(
-            y, z, inputs=inputs, widths=(full if y0 is None else widths[0], full if z0 is None else widths[1])
-        )
+        widths = (full if y0 is None else y0.shape[-1], full if z0 is None else z0.shape[-1])
+        inputs = (y0,) if z0 is None else (y0, z0)
+        return MachineState(y, z, inputs=inputs, widths=widths, of=self._sigma if z0 is None else None)
+
+    def _resolvent(
+        self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], bias: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Solve by a plan, or by the reference sweep where there is none or a start is not finite."""
+        if plan is not None:
+            try:
+                return plan.solve(self.weight, bias, self._sigma, y0, z0)
+            except NotFinite:
+                pass
+        start = widen(self, y0, lead)
+        start = start if bias is None else start + bias
+        return sweep(self.partition, self.weight, self._sigma, start, None if z0 is None else widen(self, z0, lead))
 
     def __call__(self, y0: Array | None, z0: Array | None = None) -> Array:
         """Return z of `solve`."""
         return self.solve(y0, z0).z
-
-    def _start(self, y0: Array | None, lead: tuple[int, ...], *more: Array | None) -> Array:
-        start = widen(self, y0, lead)
-        for term in more:
-            start = start if term is None else start + term
-        return start
-
-    def _run(self, y0: Array, z0: Array | None) -> tuple[Array, Array]:
-        return sweep(self.partition, self.weight, self._sigma, y0, z0)
 
     def apply(self, y: Array, z: Array) -> MachineState:
         """Return the endofunction f(y, z) = (W z + b, σ(y)) itself.
@@ -141,9 +158,9 @@ class Machine(Form):
         return MachineState(state.y - image.y - widen(self, y0, lead), state.z - image.z - widen(self, z0, lead))
 
     def slope(self, state: State) -> Array:
-        """Return σ′(y) at a state, of the shape of y."""
+        """Return σ′(y) at a state, a new array of the shape of y."""
         state = check_state(self, state)
-        return self._sigma.slope(state.y) if state.slope is None else state.slope
+        return state.slope + 0 if state.slope is not None else self._sigma.slope(state.y) + 0
 
     def tangent(self, state: State) -> Self:
         """Return the derivative of f at `state`: the linear machine with activation Diagonal(σ′(y)) and no bias.
@@ -155,7 +172,7 @@ class Machine(Form):
         ValueError, TypeError
             If the state is not one of this machine.
         """
-        return self._derive(sigma=Diagonal.trusted(self.slope(state) + 0), bias=None)
+        return self._derive(sigma=Diagonal.trusted(self.slope(state)), bias=None)
 
     def dual(self, state: State) -> Self:
         """Return back-propagation as a machine: ``m.dual(s).solve(u0, v0)`` is State(u, v).
@@ -170,7 +187,7 @@ class Machine(Form):
         ValueError, TypeError
             If the state is not one of this machine.
         """
-        return self._mirror(Diagonal.trusted(self.slope(state) + 0))
+        return self._mirror(Diagonal.trusted(self.slope(state)))
 
     def pushforward(
         self, state: State, y0: Array | None = None, z0: Array | None = None, **parameters: Array
@@ -202,13 +219,19 @@ class Machine(Form):
         for name, direction in parameters.items():
             check_direction(self, name, direction)
         along = {"weight": None, "bias": None, "slope": None, **parameters}
-        moved = None if along["weight"] is None else apply(self.partition, self.project(along["weight"]), state.z)
-        start_y = self._start(y0, lead, moved, along["bias"])
-        start_z = None if z0 is None else widen(self, z0, lead)
+        start_y = y0
+        if along["weight"] is not None or along["bias"] is not None:
+            start_y = widen(self, y0, lead)
+            if along["weight"] is not None:
+                start_y = start_y + apply(self.partition, self.project(along["weight"]), state.z)
+            if along["bias"] is not None:
+                start_y = start_y + along["bias"]
+        start_z = z0
         if along["slope"] is not None:
             bent = along["slope"] * state.y
-            start_z = bent if start_z is None else start_z + bent
-        y, z = self.tangent(state)._run(start_y, start_z)
+            start_z = bent if z0 is None else widen(self, z0, lead) + bent
+        tangent = self.tangent(state)
+        y, z = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
         return MachineTangent(y, z, (y0, z0), parameters)
 
     def pullback(self, state: State, z: Array | None = None, *, y: Array | None = None) -> MachineCotangent:
@@ -236,21 +259,33 @@ class Machine(Form):
         b̄ = Σ v, d̄ = Σ y ⊙ u. One multiply-add per live weight, position and sample for the dual,
         one more for W̄ (arXiv:2204.12786, §3, eqs. (12)–(14)).
         """
-        state = check_state(self, state)
+        key = dual_key(state, z, y)
+        plan = None if key is None else self._known.get(key)
+        at = cast(MachineState, state)
+        if plan is None or not all(a is None or a.dtype == plan.dtype for a in (at.y, at.z, z, y)):
+            at = check_state(self, state)
+            lead = tuple(at.y.shape[:-1])
+            check_signals(self, {"z": z, "y": y}, lead)
+            plan = self._plan(lead, at.y, at.z, z, y, dual=True)
+            if plan is not None and key is not None:
+                self._remember(key, plan)
+        u, v, weight, bias = self._pulled(plan, at, z, y)
+        parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        slope = None if self.slope_array is None else sum_to(at.y * u, self.slope_array.shape)
+        return MachineCotangent(MachineState(u, v), at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
+
+    def _pulled(self, plan: Plan | None, state: MachineState, z: Array | None, y: Array | None) -> tuple:
+        """Return u, v and the cotangents of weight and bias, by a plan or by the reference sweep."""
+        if plan is not None:
+            shape = None if self.bias is None else self.bias.shape
+            value = state.z if state.of is self._sigma else None
+            try:
+                return plan.pullback(
+                    self._mirrored.weight, self._sigma, (state.y, state.z, value), (z, y), self._dead, shape
+                )
+            except NotFinite:
+                pass
         lead = tuple(state.y.shape[:-1])
-        check_signals(self, {"z": z, "y": y}, lead)
-        u, v = self.dual(state)._run(widen(self, z, lead), None if y is None else widen(self, y, lead))
-        parameters = {"weight": self.project(weight_cotangent(self.partition, state.z, v))}
-        if self.bias is not None:
-            parameters["bias"] = _sum_to(v, self.bias.shape)
-        slope = None if self.slope_array is None else _sum_to(state.y * u, self.slope_array.shape)
-        return MachineCotangent(MachineState(u, v), state.widths, len(state.inputs) or 2, (z, y), parameters, slope)
-
-
-def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
-    """Sum over the axes along which `shape` was broadcast to the shape of `array`."""
-    xp = namespace(array)
-    shape = tuple(shape)
-    lead = array.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(lead + k for k, n in enumerate(shape) if n == 1 and array.shape[lead + k] != 1)
-    return xp.reshape(xp.asarray(xp.sum(array, axis=axes)), shape) if axes else array + 0
+        u, v = self.dual(state)._resolvent(None, z, y, lead)
+        weight = self.project(weight_cotangent(self.partition, state.z, v))
+        return u, v, weight, None if self.bias is None else sum_to(v, self.bias.shape)

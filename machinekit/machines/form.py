@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
 from ..activations import Activation, Diagonal, Pointwise
 from ..arrays import Array, Backend, as_array, backend_of, dtype_name, namespace, pick_backend, precision, to_host
+from ..engine import Plan, PlanCache
 from ..linear import transpose
 from ..partitions import Partition
 from .build import Given, cast, read_bias, read_dtype, read_keep, read_slope, read_weight
@@ -16,6 +18,9 @@ from .checks import check_direction
 from .describe import describe, summary
 
 __all__ = ["Form"]
+
+_KNOWN = 32
+"""Shapes that a machine remembers the plans of."""
 
 
 class Form:
@@ -29,6 +34,8 @@ class Form:
     _live_here: Array
     dtype: Any
     precision: str
+    _plans: PlanCache
+    _known: dict[tuple, Plan]
 
     def __init__(self, partition: Partition, given: Given) -> None:
         weight, live = read_weight(partition, given)
@@ -43,6 +50,7 @@ class Form:
         sigma: Pointwise,
         live: np.ndarray,
         live_here: Array = None,
+        plans: PlanCache | None = None,
     ) -> None:
         xp = namespace(weight)
         arrays = [a for a in (weight, bias, getattr(sigma, "array", None)) if a is not None]
@@ -53,21 +61,66 @@ class Form:
             partition=partition, weight=weight, bias=bias, _sigma=sigma, _live=live,
             _live_here=backend_of(weight).from_host(live) if live_here is None else live_here,
             dtype=xp.result_type(*arrays), precision=precision(weight, "weight"),
+            _plans=plans or PlanCache(), _known={},
         )  # fmt: skip
 
     def _derive(self, **changes: Any) -> Self:
         """Return a machine of the same class with trusted parts changed."""
         parts = {"partition": self.partition, "weight": self.weight, "bias": self.bias, "sigma": self._sigma,
-                 "live": self._live, "live_here": self._live_here}  # fmt: skip
+                 "live": self._live, "live_here": self._live_here, "plans": self._plans}  # fmt: skip
         new = object.__new__(type(self))
         new._fill(**{**parts, **changes})
         return new
 
-    def _mirror(self, sigma: Pointwise) -> Self:
-        """Return the machine of Wᵀ: everything transposed, lag-reversed and swept last first; no bias."""
+    @cached_property
+    def _mirrored(self) -> Self:
+        """The machine of Wᵀ: everything transposed, lag-reversed and swept last first; no bias; its σ is a stand-in."""
         flipped = {name: transpose(self.partition, getattr(self, "_" + name)) for name in ("live", "live_here")}
         weight = transpose(self.partition, self.weight)
-        return self._derive(partition=self.partition.dual(), weight=weight, bias=None, sigma=sigma, **flipped)
+        return self._derive(partition=self.partition.dual(), weight=weight, bias=None, **flipped)
+
+    def _mirror(self, sigma: Diagonal) -> Self:
+        """Return the machine of Wᵀ with another σ."""
+        mirrored = self._mirrored
+        if namespace(sigma.array).result_type(mirrored.weight, sigma.array) != mirrored.dtype:
+            return mirrored._derive(sigma=sigma)
+        new = object.__new__(type(self))
+        if len(mirrored._families) >= _KNOWN:
+            mirrored._families.clear()
+        known = mirrored._families.setdefault(tuple(sigma.array.shape), {})
+        new.__dict__.update(mirrored.__dict__, _sigma=sigma, _known=known)
+        return new
+
+    @cached_property
+    def _families(self) -> dict[tuple[int, ...], dict]:
+        """What is remembered for duals of one slope shape: a check that passed once need not be made again."""
+        return {}
+
+    @cached_property
+    def _dead(self) -> np.ndarray:
+        """Mask of the weights that are not live, on the host."""
+        return ~self._live
+
+    def _plan(self, lead: tuple[int, ...], *arrays: Array | None, dual: bool = False) -> Plan | None:
+        """Return the plan for a shape, of this machine or of its dual; None where only the reference runs."""
+        if not isinstance(self.weight, np.ndarray) or 0 in lead or not self.partition.channels:
+            return None
+        dtype = np.result_type(self.dtype, *(a for a in arrays if a is not None))
+        return self._plans.plan(self._mirrored.partition if dual else self.partition, lead, dtype)
+
+    def _remember(self, shapes: tuple, plan: Plan) -> None:
+        """Let the next call with these shapes find its plan at once."""
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[shapes] = plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave plans out: they can be made again."""
+        dropped = ("_known", "_mirrored", "_families", "_plans", "_dead")
+        return {name: value for name, value in self.__dict__.items() if name not in dropped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _plans=PlanCache(), _known={})
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a machine does not change; use machine.replace({name}=…), which returns another")

@@ -84,12 +84,11 @@ class Stream:
         start = widen(machine, y0, lead)
         start = start + self._past(start, length)
         state = machine.solve(start, z0)
-        full = machine.partition.channels
         self._history = self._last(state.z)
-        return MachineState(
-            state.y, state.z, inputs=(y0,) if z0 is None else (y0, z0),
-            widths=(full if y0 is None else widths[0], full if z0 is None else widths[1]), slope=state.slope,
-        )  # fmt: skip
+        full = machine.partition.channels
+        widths = (full if y0 is None else widths[0], full if z0 is None else widths[1])
+        inputs = (y0,) if z0 is None else (y0, z0)
+        return MachineState(state.y, state.z, inputs=inputs, widths=widths, slope=state.slope, of=state.of)
 
     def _past(self, start: Array, length: int) -> Array:
         """Return what the history adds to y0: W applied to history and zeros, cut to the chunk."""

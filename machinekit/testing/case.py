@@ -107,9 +107,9 @@ class Case:
             return self
         kind = "complex128" if "complex" in str(self.machine.dtype) else "float64"
         machine = self.machine.astype(kind)
-        moved = [like(pad(a, 0), machine) for a in (self.y0, self.z0, self.seed_y, self.seed_z)]
+        y0, z0, seed_y, seed_z = (like(pad(a, 0), machine) for a in (self.y0, self.z0, self.seed_y, self.seed_z))
         directions = {name: like(pad(d, 0), machine) for name, d in self.directions.items()}
-        return Case(machine, *moved, directions=directions)
+        return Case(machine, y0, z0, seed_y, seed_z, directions)
 
 
 def _fit(lead: tuple[int, ...], slope: tuple[int, ...]) -> tuple[int, ...]:

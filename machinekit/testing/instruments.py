@@ -129,13 +129,16 @@ class Majorant:
 
     def tangent(self, along: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Return the scale of a directional derivative: its own terms, and the base point's error through σ″."""
-        size = {name: None if d is None else np.abs(_wide(d)) for name, d in along.items()}
+        size = {name: np.abs(_wide(d)) for name, d in along.items() if d is not None}
         own_y, own_z = self.solution
-        start_y: Any = sum((size[n] for n in ("y0", "bias") if size.get(n) is not None), np.zeros_like(self.y))
-        start_z: Any = size["z0"] if size.get("z0") is not None else np.zeros_like(self.y)
-        if size.get("weight") is not None:
+        start_y: Any = np.zeros_like(self.y)
+        start_z: Any = np.zeros_like(self.y)
+        for name in ("y0", "bias"):
+            start_y = start_y + size.get(name, 0.0)
+        start_z = start_z + size.get("z0", 0.0)
+        if "weight" in size:
             start_y = start_y + apply(self.partition, size["weight"], self.z + own_z)
-        if size.get("slope") is not None:
+        if "slope" in size:
             start_z = start_z + size["slope"] * (self.y + own_y)
         first_y, _ = self.spread(start_y, start_z)
         return self.spread(start_y, start_z + self.second * own_y * first_y)

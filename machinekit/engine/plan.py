@@ -1,0 +1,273 @@
+"""A plan: a compiled schedule for one partition, one shape and one dtype.
+
+The batch is cut into tiles whose working set stays in cache; each tile is copied into a workspace, run
+by a fixed list of array calls, and copied out into new arrays. Workspaces are pooled: a call takes one
+for itself, so any number of threads may share a plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..activations import Blockwise
+from ..partitions import Partition
+from .grid import GridWorkspace, tap_rows
+from .line import LineWorkspace, is_line
+from .pointwise import slopes_into
+from .workspace import Program, Workspace
+
+__all__ = ["NotFinite", "Plan"]
+
+_TILE_BYTES = 1 << 20
+"""Working set of a tile of the grid schedule; measured, see docs/speed.md."""
+_LINE_BYTES = 1 << 22
+_FOLD_ROWS = 40_000
+"""Multiply-adds of an identity below which it is cheaper than one more array call."""
+_POOL = 8
+
+
+class NotFinite(ArithmeticError):
+    """A start that is not finite stood beside an identity, where 0 · ∞ may have spread; solve by the reference."""
+
+
+class Plan:
+    """The compiled schedule of one partition for one batch and grid shape and one dtype.
+
+    Parameters
+    ----------
+    partition : Partition
+    lead : tuple of int
+        (*batch, *grid), no extent zero.
+    dtype : dtype
+    """
+
+    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
+        self.partition, self.lead, self.dtype = partition, lead, np.dtype(dtype)
+        cut = len(lead) - partition.axes
+        self.grid = lead[cut:]
+        self.samples = math.prod(lead[:cut])
+        self.line = is_line(partition)
+        others = tuple(a for a in range(partition.axes) if a not in partition.scan)
+        # user (sample, *grid, channel) <-> native (*scanned, channel, sample, *others)
+        self.order = (*(a + 1 for a in partition.scan), partition.axes + 1, 0, *(a + 1 for a in others))
+        self.inverse = tuple(int(k) for k in np.argsort(self.order))
+        self.axis = len(partition.scan) + 1
+        self.flat = (self.samples, *self.grid) if cut != 1 else None
+        self.tile = self._tile()
+        self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= _FOLD_ROWS
+        self._pools: dict[int, deque[Workspace]] = {}
+
+    def _tile(self) -> int:
+        """Return the samples of a tile."""
+        positions = math.prod(self.grid)
+        if self.line:
+            sample, budget = 2 * positions * self.partition.channels * self.dtype.itemsize, _LINE_BYTES
+        else:
+            spans = dict(zip(self.partition.scan, self.partition.time_block, strict=True))
+            at_once = math.prod(min(n, spans.get(a, n)) for a, n in enumerate(self.grid))
+            sample, budget = tap_rows(self.partition) * at_once * self.dtype.itemsize, _TILE_BYTES
+        most = max(1, budget // max(sample, 1))
+        pieces = -(-self.samples // most)
+        return -(-self.samples // pieces)
+
+    # Workspaces ------------------------------------------------------------------------------
+
+    def take(self, samples: int) -> Workspace:
+        """Return a workspace for so many samples, from the pool or new."""
+        try:
+            return self._pools[samples].pop()
+        except (KeyError, IndexError):
+            if self.line:
+                return LineWorkspace(self.partition, samples, self.grid, self.dtype, self.fold)
+            return GridWorkspace(self.partition, samples, self.grid, self.dtype)
+
+    def give(self, workspace: Workspace, samples: int) -> None:
+        """Put a workspace back; what exceeds the pool is dropped."""
+        self._pools.setdefault(samples, deque(maxlen=_POOL)).append(workspace)
+
+    # Layout ----------------------------------------------------------------------------------
+
+    def native(self, array: np.ndarray) -> np.ndarray:
+        """Return a view of a user's array in native layout."""
+        if self.flat is not None:
+            array = array.reshape((*self.flat, array.shape[-1]))
+        return array.transpose(self.order)
+
+    def user(self, native: np.ndarray) -> np.ndarray:
+        """Return a view of a native array in the user's layout."""
+        array = native.transpose(self.inverse)
+        return array if self.flat is None else array.reshape((*self.lead, array.shape[-1]))
+
+    def empty(self) -> np.ndarray:
+        """Return a new native array over all channels."""
+        full = (self.samples, *self.grid, self.partition.channels)
+        return np.empty([full[k] for k in self.order], self.dtype)
+
+    # Running ---------------------------------------------------------------------------------
+
+    def solve(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None,
+        sigma: Any,
+        y0: np.ndarray | None,
+        z0: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run the schedule: `sweep`, with a bias added and inputs of fewer channels.
+
+        Parameters
+        ----------
+        sigma : Pointwise
+            A Blockwise, or a Diagonal that broadcasts to y.
+        y0, z0 : arrays of shape (*batch, *grid, channels), or None for zero
+
+        Returns
+        -------
+        y, z : new arrays over all channels
+
+        Raises
+        ------
+        NotFinite
+            Solve by the reference instead.
+        """
+        x, added = (None if a is None else self.native(a) for a in (y0, z0))
+        slope = None
+        if not isinstance(sigma, Blockwise):
+            slope = self.native(np.broadcast_to(sigma.array, (*self.lead, self.partition.channels)))
+            sigma = None
+
+        def run(workspace: Workspace, cut: tuple) -> None:
+            if slope is not None:
+                workspace.put(workspace.more("slope"), slope[cut])
+            self._start(workspace, weight, _cut(x, cut), _cut(added, cut), bias)
+            self._run(workspace, workspace.program(sigma, added is not None))
+
+        return self._tiled(run)
+
+    def _tiled(self, run: Callable[[Workspace, tuple], None]) -> tuple[np.ndarray, np.ndarray]:
+        """Run tile by tile, each in a workspace of its own, and return copies of y and z in the user's layout."""
+        if self.tile == self.samples:
+            workspace = self.take(self.samples)
+            run(workspace, (...,))
+            if self.line:
+                y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
+            else:
+                y, z = self.empty(), self.empty()
+                self._store(workspace, y, z)
+            self.give(workspace, self.samples)
+            return self.user(y), self.user(z)
+        y, z = self.empty(), self.empty()
+        for cut, size in self._tiles():
+            workspace = self.take(size)
+            run(workspace, cut)
+            self._store(workspace, y[cut], z[cut])
+            self.give(workspace, size)
+        return self.user(y), self.user(z)
+
+    def _start(
+        self,
+        workspace: Workspace,
+        weight: np.ndarray,
+        x: np.ndarray | None,
+        added: np.ndarray | None,
+        bias: np.ndarray | None = None,
+    ) -> None:
+        """Load a workspace with the weight and the start."""
+        workspace.load(weight)
+        workspace.put(workspace.x_full, x)
+        if bias is not None:
+            for start, sheet in zip(workspace.x_full, workspace.sheets, strict=True):
+                start += bias.reshape((-1,) + (1,) * (start.ndim - 1 - sheet.channel))
+        if added is not None:
+            workspace.put(workspace.more("added"), added)
+
+    def _run(self, workspace: Workspace, program: Program) -> None:
+        for call in program:
+            call()
+        if self.fold:
+            size = abs(np.vdot(workspace.y[0], workspace.y[0]))
+            if size - size != 0.0:
+                raise NotFinite
+
+    def _tiles(self) -> list[tuple[tuple, int]]:
+        starts = range(0, self.samples, self.tile)
+        lead = (slice(None),) * self.axis
+        return [((*lead, slice(a, a + self.tile)), min(self.tile, self.samples - a)) for a in starts]
+
+    def _store(self, workspace: Workspace, y: np.ndarray, z: np.ndarray) -> None:
+        for sheet, from_y, from_z in zip(workspace.sheets, workspace.y_full, workspace.z_full, strict=True):
+            np.copyto(sheet.of(y), from_y)
+            np.copyto(sheet.of(z), from_z)
+
+    def pullback(
+        self,
+        weight: np.ndarray,
+        sigma: Any,
+        state: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+        seeds: tuple[np.ndarray | None, np.ndarray | None],
+        dead: np.ndarray,
+        bias_shape: tuple[int, ...] | None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Run the dual of a machine and contract the weight cotangent; this is the plan of the dual's partition.
+
+        Parameters
+        ----------
+        weight : array
+            The transposed kernel.
+        sigma : Pointwise
+            Of the machine; its slope is taken at the state.
+        state : (y, z, σ(y) or None)
+        seeds : (on z, on y)
+            Arrays or None.
+        dead : bool array of shape (*lag, in, out)
+        bias_shape : tuple or None
+            Whether the bias cotangent is wanted.
+
+        Returns
+        -------
+        u, v, weight cotangent, bias cotangent : new arrays
+
+        Raises
+        ------
+        NotFinite
+            Solve by the reference instead.
+        """
+        y, z = self.native(state[0]), self.native(state[1])
+        value = None if state[2] is None else self.native(state[2])
+        start, added = (None if a is None else self.native(a) for a in seeds)
+        out = np.zeros(dead.shape, self.dtype)
+        bias = None if bias_shape is None else np.zeros(bias_shape, self.dtype)
+
+        def run(workspace: Workspace, cut: tuple) -> None:
+            self._slopes(workspace, sigma, y[cut], _cut(value, cut), cut)
+            workspace.primal(z[cut])
+            self._start(workspace, weight, _cut(start, cut), _cut(added, cut))
+            self._run(workspace, workspace.program(None, added is not None, contract=True))
+            workspace.collect(out)
+            if bias is not None:
+                for sheet, part in zip(workspace.sheets, workspace.z_full, strict=True):
+                    np.add(bias, part.sum(axis=tuple(a for a in range(part.ndim) if a != sheet.channel)), bias)
+
+        u, v = self._tiled(run)
+        np.copyto(out, 0, where=dead)
+        return u, v, out, bias
+
+    def _slopes(self, workspace: Workspace, sigma: Any, y: np.ndarray, value: np.ndarray | None, cut: tuple) -> None:
+        """Fill the slope buffers of a workspace."""
+        buffers = workspace.more("slope")
+        if not isinstance(sigma, Blockwise):
+            full = np.broadcast_to(sigma.array, (*self.lead, self.partition.channels))
+            workspace.put(buffers, self.native(full)[cut])
+            return
+        for sheet, buffer in zip(workspace.sheets, buffers, strict=True):
+            given = None if value is None else sheet.of(value)
+            slopes_into(sigma, sheet.of(y), given, buffer, sheet.channel)
+
+
+def _cut(array: np.ndarray | None, cut: tuple) -> np.ndarray | None:
+    return None if array is None else array[cut]
