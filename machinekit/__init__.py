@@ -7,9 +7,11 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 
 from . import activations, testing
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
-from .graph import Affine, Chain
-from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine
+from .graph import Affine, Chain, Op
+from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine, Stream
 from .records import Cotangent, State, Tangent
+from .saving import load, save
+from .training import FitResult, Objective, fit, losses, penalties
 
 __version__ = "0.1.0"
 
@@ -21,15 +23,24 @@ __all__ = [
     "Cotangent",
     "DenseMachine",
     "Diagonal",
+    "FitResult",
     "GridMachine",
     "Machine",
+    "Objective",
+    "Op",
     "RecurrentMachine",
     "State",
+    "Stream",
     "Tangent",
     "activations",
     "celu",
     "elu",
+    "fit",
     "hardtanh",
     "leaky_relu",
+    "load",
+    "losses",
+    "penalties",
+    "save",
     "testing",
 ]

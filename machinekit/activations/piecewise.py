@@ -8,14 +8,36 @@ from __future__ import annotations
 
 from ..arrays import Array, namespace, real
 
-__all__: list[str] = []
+__all__ = [
+    "celu",
+    "celu_second",
+    "celu_slope",
+    "elu",
+    "elu_second",
+    "elu_slope",
+    "hardsigmoid",
+    "hardsigmoid_slope",
+    "hardtanh",
+    "hardtanh_slope",
+    "leaky_relu",
+    "leaky_relu_slope",
+    "relu",
+    "relu_slope",
+    "selu",
+    "selu_second",
+    "selu_slope",
+    "softsign",
+    "softsign_second",
+    "softsign_slope",
+]
 
 _SELU_SCALE = 1.0507009873554804934193349852946
 _SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 def _pick(y: Array, right: Array, left: Array) -> Array:
-    return namespace(y).where(real(y) > 0, right, left)
+    """Choose by side; the kink belongs to the left, and what is not a number goes right, where it shows."""
+    return namespace(y).where(real(y) <= 0, left, right)
 
 
 def _flat(y: Array, level: float) -> Array:
@@ -105,8 +127,8 @@ def softsign_second(y: Array) -> Array:
 
 def _between(y: Array, low: float, high: float, inside: Array, below: float, above: float) -> Array:
     xp = namespace(y)
-    upper = xp.where(real(y) < high, inside, _flat(y, above))
-    return xp.where(real(y) > low, upper, _flat(y, below))
+    lower = xp.where(real(y) <= low, _flat(y, below), inside)
+    return xp.where(real(y) >= high, _flat(y, above), lower)
 
 
 def hardtanh(y: Array, *, low: float, high: float) -> Array:

@@ -11,7 +11,42 @@ import math
 
 from ..arrays import Array, erfc, namespace, real
 
-__all__: list[str] = []
+__all__ = [
+    "gelu",
+    "gelu_second",
+    "gelu_slope",
+    "gelu_tanh",
+    "gelu_tanh_second",
+    "gelu_tanh_slope",
+    "identity",
+    "identity_slope",
+    "logistic_pair",
+    "logsigmoid",
+    "logsigmoid_second",
+    "logsigmoid_slope",
+    "mish",
+    "mish_second",
+    "mish_slope",
+    "sigmoid",
+    "sigmoid_second",
+    "sigmoid_slope",
+    "sigmoid_slope_of_value",
+    "silu",
+    "silu_second",
+    "silu_slope",
+    "sin",
+    "sin_second",
+    "sin_slope",
+    "softplus",
+    "square",
+    "square_second",
+    "square_slope",
+    "tanh",
+    "tanh_second",
+    "tanh_slope",
+    "tanh_slope_of_value",
+    "zero",
+]
 
 _ROOT = math.sqrt(0.5)
 _NORMAL = 1.0 / math.sqrt(2.0 * math.pi)

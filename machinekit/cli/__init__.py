@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .. import __version__
 from . import forecast, info
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 _COMMANDS = (info, forecast)
 

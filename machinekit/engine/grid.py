@@ -1,28 +1,29 @@
-"""The grid schedule: any machine on a grid, each index set one product over a buffer of taps.
+"""The grid schedule: any machine on a grid, by products over taps.
 
-A tap buffer holds, for the positions of one time block, a row per (lag, channel) that some block may
-read. Its rows are ordered so that what a block reads is a *prefix*: first the lags at which everything
-is read, then block by block, in the order of computation, the lags at which only earlier blocks are.
-Once z is known on an index set, its taps are copied in by one strided copy.
+Positions are taken one time block at a time, y holding the start. First the lags at which everything
+is read come in, one product for all blocks. Then block by block: the pointwise step; a strided copy of
+the block's taps, a row per (channel, lag); and one product that pushes them to all later blocks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..activations import Blockwise
 from ..linear import transpose
-from ..partitions import Partition
-from .gather import Columns, Piece
-from .workspace import Place, Program, Sheet, Workspace
+from ..partitions import CHANNELS, Partition
+from .workspace import Program, Sheet, Workspace
 
-__all__ = ["GridWorkspace", "tap_rows"]
+__all__ = ["GridWorkspace", "lag_boxes"]
 
 Lags = tuple[range, ...]
+_WHOLE_PRODUCT = 1 << 19
+"""Multiply-adds below which the weight cotangent is one product of all taps, its dead half included."""
 
 
 def lag_boxes(p: Partition) -> tuple[list[Lags], Lags]:
@@ -44,12 +45,6 @@ def lag_boxes(p: Partition) -> tuple[list[Lags], Lags]:
     return everything, tuple(free)
 
 
-def tap_rows(p: Partition) -> int:
-    """Return the rows of the tap buffer."""
-    everything, ordered = lag_boxes(p)
-    return p.channels * sum(math.prod(map(len, box)) for box in (*everything, ordered))
-
-
 class GridWorkspace(Workspace):
     """The buffers of a grid schedule; see `Workspace`.
 
@@ -63,135 +58,140 @@ class GridWorkspace(Workspace):
 
     def __init__(self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any) -> None:
         self.samples, self.grid = samples, grid
-        self.everything, self.ordered = lag_boxes(partition)
-        others = tuple(a for a in range(partition.axes) if a not in partition.scan)
-        self.axes = (*partition.scan, *others)
-        """Grid axes in native order: scanned first."""
-        super().__init__(partition, dtype, fold=False)
-
-    def _columns(self) -> list[Columns]:
-        p, start = self.partition, 0
-        heads = []
-        for box in self.everything:
-            stop = start + p.channels * math.prod(map(len, box))
-            heads.append((box, slice(0, p.channels), start, stop))
-            start = stop
-        self.first_ordered = start
-        read, columns = list(heads), {}
-        for k in p.block_order:
-            columns[k] = self._gathered(k, read)
-            block = p.blocks[k]
-            stop = start + (block.stop - block.start) * math.prod(map(len, self.ordered))
-            read.append((self.ordered, block, start, stop))
-            start = stop
-        self.tap_slots = {k: (read[len(heads) + i][2], read[len(heads) + i][3]) for i, k in enumerate(p.block_order)}
-        return [columns.get(k, Columns(0, 0, ())) for k in range(len(p.blocks))]
-
-    def _gathered(self, k: int, read: list[tuple[Lags, slice, int, int]]) -> Columns:
-        p, n = self.partition, self.partition.axes
-        block = p.blocks[k]
-        pieces = []
-        for box, source, start, stop in read:
-            taps = (slice(r.start + after, r.stop + after) for r, (_, after) in zip(box, p.padding, strict=True))
-            pieces.append(Piece((*taps, source, block), (n + 1, n, *self.axes), start, stop))
-        return Columns(block.stop - block.start, read[-1][3] if read else 0, tuple(pieces))
+        everything, ordered = lag_boxes(partition)
+        self.lags = [*everything, ordered]
+        self.counts = [math.prod(map(len, box)) for box in self.lags]
+        self.scanned = partition.scan
+        self.others = tuple(a for a in range(partition.axes) if a not in partition.scan)
+        self.axes = (*self.scanned, *self.others)
+        self.outer: list[np.ndarray] = []
+        super().__init__(partition, dtype)
 
     def _arrange(self) -> None:
-        p, s = self.partition, len(self.partition.scan)
+        p, s = self.partition, len(self.scanned)
         wide = [n + before + after for n, (before, after) in zip(self.grid, p.padding, strict=True)]
-        scanned, others = self.axes[:s], self.axes[s:]
-        self.padded = np.zeros(
-            (*(wide[a] for a in scanned), p.channels, self.samples, *(wide[a] for a in others)), self.dtype
-        )
-        order = (s, *range(s), *range(s + 1, s + 2 + len(others)))  # channel first
+        inside = [slice(before, before + n) for n, (before, _) in zip(self.grid, p.padding, strict=True)]
+        lead, tail = [wide[a] for a in self.scanned], [wide[a] for a in self.others]
+        self.padded = np.zeros((*lead, p.channels, self.samples, *tail), self.dtype)
+        all_ = slice(None)
+        core = self.padded[(*(inside[a] for a in self.scanned), all_, all_, *(inside[a] for a in self.others))]
+        order = (s, *range(s), *range(s + 1, s + 2 + len(self.others)))  # channel first
         self.boxes = list(p.boxes(self.grid))
         self.sheets = []
         for box in self.boxes:
-            cut = (*(box[a] for a in scanned), *(slice(None),) * (2 + len(others)))
-            spans = [box[a].stop - box[a].start for a in scanned]
-            shape = (p.channels, *spans, self.samples, *(self.grid[a] for a in others))
-            self.sheets.append(Sheet(shape, cut, order, 0))
-        largest = max((math.prod(sheet.shape[1:]) for sheet in self.sheets), default=0)
-        self.taps = np.zeros(tap_rows(p) * largest, self.dtype)
-        inside = [slice(before, before + n) for n, (before, _) in zip(self.grid, p.padding, strict=True)]
-        core = self.padded[(*(inside[a] for a in scanned), slice(None), slice(None), *(inside[a] for a in others))]
+            spans = [box[a].stop - box[a].start for a in self.scanned]
+            shape = (p.channels, *spans, self.samples, *(self.grid[a] for a in self.others))
+            self.sheets.append(Sheet(shape, tuple(box[a] for a in self.scanned), order, 0))
         self.z_full = [sheet.of(core) for sheet in self.sheets]
+        self.y = [np.empty(sheet.matrix_shape, self.dtype) for sheet in self.sheets]
+        self.x = self.y
+        largest = max(sheet.matrix_shape[1] for sheet in self.sheets)
+        # few multiply-adds: keep the taps of all blocks, for one product at the end
+        self.whole = len(self.boxes) == 1 and self.counts[-1] * p.channels**2 * largest <= _WHOLE_PRODUCT
+        rows = [count * p.channels for count in self.counts]
+        if not self.whole:
+            rows[-1] = self.counts[-1] * max(p.sizes)
+        self.taps = np.empty(max(rows) * largest, self.dtype)
+        self.scratch = np.empty(p.channels * largest, self.dtype)
 
-    def tap_matrix(self, sheet: int) -> np.ndarray:
-        """Return the tap buffer as a matrix (rows, positions of a sheet)."""
-        positions = math.prod(self.sheets[sheet].shape[1:])
-        rows = tap_rows(self.partition)
-        return self.taps[: rows * positions].reshape(rows, positions)
+    def kernel_shapes(self) -> list[tuple[int, int]]:
+        """One for each box of lags: (out, in × lags)."""
+        c = self.partition.channels
+        return [(c, c * count) for count in self.counts]
+
+    def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
+        """See `Workspace.gather`."""
+        for box, kernel in zip(self.lags, kernels, strict=True):
+            cut = self._cut(weight, box)
+            kernel.reshape(cut.shape)[...] = cut
+
+    def _cut(self, weight: np.ndarray, box: Lags) -> np.ndarray:
+        """Return the view (out, in, *lag in native order) of a box of a weight."""
+        p, n = self.partition, self.partition.axes
+        taps = (slice(r.start + after, r.stop + after) for r, (_, after) in zip(box, p.padding, strict=True))
+        return weight[tuple(taps)].transpose((n + 1, n, *self.axes))
 
     def _window(self, box: tuple[slice, ...], lags: Lags, channels: slice) -> np.ndarray:
         """Return the view (channel, *lag, *scanned, sample, *others) of padded z at positions minus lags."""
-        p, s, z = self.partition, len(self.partition.scan), self.padded
-        scanned, others = self.axes[:s], self.axes[s:]
-        place = {a: a_pos for a_pos, a in enumerate(scanned)} | {a: s + 2 + i for i, a in enumerate(others)}
+        p, s, z = self.partition, len(self.scanned), self.padded
+        place = {a: i for i, a in enumerate(self.scanned)} | {a: s + 2 + i for i, a in enumerate(self.others)}
         corner: list[Any] = [slice(None)] * z.ndim
         corner[s] = channels
         for a in self.axes:
             corner[place[a]] = slice(box[a].start + p.padding[a][0] - lags[a].start, None)
-        base = z[tuple(corner)]
+        spans = [box[a].stop - box[a].start for a in self.axes]
         shape = [channels.stop - channels.start, *(len(lags[a]) for a in self.axes)]
         strides = [z.strides[s], *(-z.strides[place[a]] for a in self.axes)]
-        for a in scanned:
-            shape.append(box[a].stop - box[a].start)
-            strides.append(z.strides[place[a]])
-        shape += [self.samples, *(self.grid[a] for a in others)]
-        strides += [z.strides[s + 1], *(z.strides[place[a]] for a in others)]
-        return np.lib.stride_tricks.as_strided(base, shape, strides)
+        inner = [(n, z.strides[place[a]]) for n, a in zip(spans, self.axes, strict=True)]
+        inner.insert(s, (self.samples, z.strides[s + 1]))
+        shape += [n for n, _ in inner]
+        strides += [stride for _, stride in inner]
+        return np.lib.stride_tricks.as_strided(z[tuple(corner)], shape, strides)
 
-    def _slot(self, matrix: np.ndarray, start: int, view: np.ndarray) -> np.ndarray:
-        rows = math.prod(view.shape[: 1 + len(self.axes)])
-        return matrix[start : start + rows].reshape(view.shape)
+    def _tap_copy(self, sheet: int, lags: Lags, channels: slice) -> tuple[np.ndarray, partial]:
+        """Return the matrix (channel × lag, positions) of taps, and the call that fills it."""
+        view = self._window(self.boxes[sheet], lags, channels)
+        rows, positions = math.prod(view.shape[: 1 + len(self.axes)]), self.y[sheet].shape[1]
+        first = channels.start * self.counts[-1] * positions if self.whole and lags is self.lags[-1] else 0
+        flat = self.taps[first : first + rows * positions]
+        return flat.reshape(rows, positions), partial(np.copyto, flat.reshape(view.shape), view)
 
-    def _places(self) -> Iterator[Place]:
+    def build(self, sigma: Blockwise | None, added: bool, contract: bool) -> Program:
+        """Time block by time block: the past of all blocks, then each block and its push to the later ones."""
         p = self.partition
-        for i, box in enumerate(self.boxes):
-            matrix, shape = self.tap_matrix(i), self.sheets[i].shape
-            before, start = [], 0
-            for lags in self.everything:
-                view = self._window(box, lags, slice(0, p.channels))
-                before.append((self._slot(matrix, start, view), view))
-                start += math.prod(view.shape[: 1 + len(self.axes)])
+        if contract and not self.outer:
+            self.outer = [np.zeros(s[::-1], self.dtype) for s in self.kernel_shapes()]
+        calls: Program = []
+        for i, y in enumerate(self.y):
+            primal = self.more("primal")[i].reshape(y.shape) if contract else None
+            for r, lags in enumerate(self.lags[:-1]):
+                taps, copy = self._tap_copy(i, lags, slice(0, p.channels))
+                calls += [copy, *self._push(self.kernels[r], taps, y)]
+                if primal is not None:
+                    calls.append(_product(taps, primal, self.outer[r], first=not i))
             for k in p.block_order:
                 block = p.blocks[k]
-                after = []
-                if k != p.block_order[-1]:
-                    view = self._window(box, self.ordered, block)
-                    after.append((self._slot(matrix, self.tap_slots[k][0], view), view))
-                read = matrix[: self.columns[k].width]
-                z = self.z_full[i][block]
-                yield Place(k, i, block, read, z, (block.stop - block.start, *shape[1:]), tuple(before), tuple(after))
-                before = []
+                calls += self.pointwise(sigma, added, k, i, block, self.z_full[i][block])
+                later = slice(0, block.start) if CHANNELS in p.reverse else slice(block.stop, p.channels)
+                if later.stop == later.start:
+                    continue
+                taps, copy = self._tap_copy(i, self.lags[-1], block)
+                columns = slice(block.start * self.counts[-1], block.stop * self.counts[-1])
+                calls += [copy, *self._push(self.kernels[-1][later, columns], taps, y[later])]
+                if primal is not None and not self.whole:
+                    calls.append(_product(taps, primal[later], self.outer[-1][columns, later], first=not i))
+            if primal is not None and self.whole:
+                calls.append(partial(np.dot, self._all_taps(y.shape[1]), primal.T, self.outer[-1]))
+        return calls
+
+    def _all_taps(self, positions: int) -> np.ndarray:
+        """Return the taps of all blocks; those of the last one, which nobody reads, hold zeros or old values."""
+        rows = self.counts[-1] * self.partition.channels
+        self.taps[: rows * positions] = 0
+        return self.taps[: rows * positions].reshape(rows, positions)
+
+    def _push(self, kernel: np.ndarray, taps: np.ndarray, y: np.ndarray) -> Program:
+        part = self.scratch[: y.size].reshape(y.shape)
+        return [partial(np.dot, kernel, taps, part), partial(np.add, y, part, y)]
 
     def primal(self, z: np.ndarray) -> None:
         """See `Workspace.primal`."""
         self.put(self.more("primal"), z)
 
-    def _contraction(self, sheet: int) -> Program:
-        """Each block's product with the taps that it read: the first sheet writes, the others add."""
-        if not hasattr(self, "outer"):
-            self.outer = [np.zeros_like(m) for m in self.matrices]
-        calls: Program = []
-        primal = self.more("primal")[sheet].reshape(self.y[sheet].shape)
-        for k in self.partition.block_order:
-            width, block = self.columns[k].width, self.partition.blocks[k]
-            if width:
-                pair = (primal[block], self.tap_matrix(sheet)[:width].T)
-                calls.append(
-                    partial(np.dot, *pair, self.outer[k]) if not sheet else partial(_add_dot, *pair, self.outer[k])
-                )
-        return calls
-
     def collect(self, out: np.ndarray) -> None:
         """Put the products back; the kernel of the dual is the transposed kernel. See `Workspace.collect`."""
         mirrored = transpose(self.partition, out)
-        for k in self.partition.block_order:
-            if self.columns[k].width:
-                self.columns[k].add_back(self.outer[k], mirrored)
+        for box, outer in zip(self.lags, self.outer, strict=True):
+            cut = self._cut(mirrored, box)  # (out, in, *lag), of which `outer` holds (in × lag, out)
+            cut += outer.T.reshape(cut.shape)
 
 
-def _add_dot(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    out += np.dot(a, b)
+def _product(taps: np.ndarray, primal: np.ndarray, out: np.ndarray, *, first: bool) -> partial:
+    """Return the call ``out = taps primalᵀ``, or the one that adds it."""
+    if first:
+        return partial(np.matmul, taps, primal.T, out)
+    return partial(_add_product, taps, primal.T, out)
+
+
+def _add_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    np.add(out, np.dot(a, b), out)

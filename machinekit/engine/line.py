@@ -1,36 +1,38 @@
-"""The line schedule: dense and recurrent machines, whose every step reads one run of rows.
+"""The line schedules: dense and recurrent machines, whose every step reads one run of rows.
 
 Rows are (time, channel), columns are samples. In that layout the whole past of a step, together with
-the blocks already done, *is* contiguous: each index set costs one product and one pointwise call, and
-nothing is copied. A dense machine is the case of one time and no memory.
+the blocks already done, *is* contiguous, and nothing is ever copied. A dense machine is the case of
+one time and no memory. There are two ways to run the rows: folded, where array calls are what costs,
+and plain, where multiply-adds are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..activations import Blockwise
 from ..partitions import CHANNELS, Partition
-from .gather import Columns, Piece
-from .workspace import Place, Sheet, Workspace
+from .workspace import Program, Sheet, Workspace
 
-__all__ = ["LineWorkspace", "is_line"]
+__all__ = ["FoldedLine", "Line", "PlainLine", "is_line"]
 
 _WHOLE_PRODUCT = 1 << 18
 """Multiply-adds below which a whole product is cheaper than its live half in several calls."""
 
 
 def is_line(p: Partition) -> bool:
-    """Tell whether the line schedule serves: no grid, or one scanned axis in steps of 1, all swept one way."""
+    """Tell whether the line schedules serve: no grid, or one scanned axis in steps of 1, all swept one way."""
     if not p.axes:
         return True
     return p.axes == 1 and p.scan == (0,) and p.time_block == (1,) and set(p.reverse) in (set(), {CHANNELS, 0})
 
 
-class LineWorkspace(Workspace):
-    """The buffers of a line schedule; see `Workspace`.
+class Line(Workspace):
+    """The rows that both line schedules run, and the weight cotangent.
 
     Parameters
     ----------
@@ -39,63 +41,62 @@ class LineWorkspace(Workspace):
     grid : tuple of int
         () for a dense machine, (times,) for a recurrent one.
     dtype : dtype
-    fold : bool
-        Whether the start stands in the not yet computed rows of z, to be picked up by an identity
-        among the weights: one call less per step, at rows² more multiply-adds per sample.
+    kernels : sequence of arrays, optional
     """
 
-    def __init__(self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any, fold: bool) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        samples: int,
+        grid: tuple[int, ...],
+        dtype: Any,
+        kernels: Sequence[np.ndarray] | None = None,
+    ) -> None:
         self.samples, self.grid = samples, grid
         self.times = grid[0] if grid else 1
         self.backwards = CHANNELS in partition.reverse
         before, after = partition.padding[0] if grid else (0, 0)
         self.memory = after if self.backwards else before
         self._primal: Any = None
-        super().__init__(partition, dtype, fold)
-
-    def _columns(self) -> list[Columns]:
-        p, past = self.partition, self.memory * self.partition.channels
-        after = p.padding[0][1] if p.axes else 0
-        now_tap = (slice(after, after + 1),) if p.axes else ()
-        far_tap = slice(after - 1, None, -1) if self.backwards else slice(after + self.memory, after, -1)
-        order = (2, 0, 1) if p.axes else (1, 0)
-        out = []
-        for block in p.blocks:
-            size = block.stop - block.start
-            reads = slice(block.stop, p.channels) if self.backwards else slice(0, block.start)
-            now, own = reads.stop - reads.start, size if self.fold else 0
-            # the rows run (own, later blocks, future) in a dual, (past, earlier blocks, own) otherwise
-            at_now, at_past = (own, own + now) if self.backwards else (past, 0)
-            pieces = []
-            if now:
-                pieces.append(Piece((*now_tap, reads, block), order, at_now, at_now + now))
-            if past:
-                pieces.append(Piece((far_tap, slice(None), block), order, at_past, at_past + past))
-            identity = (0 if self.backwards else past + now) if self.fold else None
-            out.append(Columns(size, past + now + own, tuple(pieces), identity))
-        return out
+        super().__init__(partition, dtype, kernels)
 
     def _arrange(self) -> None:
         c, n, t = self.partition.channels, self.samples, self.times
-        self.line = np.zeros(((t + self.memory) * c, n), self.dtype)
-        self.z = self.line[: t * c] if self.backwards else self.line[self.memory * c :]
+        self.line = np.empty(((t + self.memory) * c, n), self.dtype)
+        own, beyond = slice(self.memory * c, None), slice(0, self.memory * c)
+        if self.backwards:
+            own, beyond = slice(0, t * c), slice(t * c, None)
+        self.line[beyond] = 0
+        self.z = self.line[own]
         shape = (t, c, n) if self.grid else (c, n)
         whole = (slice(None),) * len(shape)
         self.sheets = [Sheet(shape, whole, tuple(range(len(shape))), len(shape) - 2)]
         self.z_full = [self.z.reshape(shape)]
+        self.y = [np.empty((t * c, n), self.dtype)]
+        self.x = [self.z] if isinstance(self, FoldedLine) else self.y
 
-    def _starts(self) -> list[np.ndarray]:
-        return [self.z] if self.fold else super()._starts()
+    def times_in_order(self) -> Iterator[int]:
+        """Yield the times as they are swept."""
+        yield from range(self.times - 1, -1, -1) if self.backwards else range(self.times)
 
-    def _places(self) -> Iterator[Place]:
-        p, c, n = self.partition, self.partition.channels, self.samples
-        for t in range(self.times - 1, -1, -1) if self.backwards else range(self.times):
-            for k in p.block_order:
-                block, width = p.blocks[k], self.columns[k].width
-                rows = slice(t * c + block.start, t * c + block.stop)
-                end = (t + self.memory + 1) * c
-                read = self.line[end - width : end] if self.backwards else self.line[t * c : t * c + width]
-                yield Place(k, 0, rows, read, self.z[rows], (block.stop - block.start, n))
+    def reads(self, block: slice) -> slice:
+        """Return the channels that a block reads at its own time: the blocks before it in the sweep."""
+        return slice(block.stop, self.partition.channels) if self.backwards else slice(0, block.start)
+
+    def taps(self) -> tuple[slice, slice]:
+        """Return the kernel taps of the past, as the rows run, and of the present."""
+        after = self.partition.padding[0][1]
+        past = slice(after - 1, None, -1) if self.backwards else slice(after + self.memory, after, -1)
+        return past, slice(after, after + 1)
+
+    def past(self, weight: np.ndarray) -> np.ndarray:
+        """Return the kernel of the past, (out, time × in) as the rows run."""
+        c = self.partition.channels
+        return weight[self.taps()[0]].reshape(self.memory * c, c).T
+
+    def present(self, weight: np.ndarray) -> np.ndarray:
+        """Return the kernel of the present, (out, in), a view."""
+        return (weight[self.taps()[1]][0] if self.grid else weight).T
 
     def primal(self, z: np.ndarray) -> None:
         """See `Workspace.primal`."""
@@ -116,14 +117,108 @@ class LineWorkspace(Workspace):
         present = self.partition.padding[0][0]  # tap of lag 0 in the machine, whose padding is swapped here
         for lag in range(m + 1):
             at, tap = ((m - lag) * n, present + lag) if self.backwards else (lag * n, present - lag)
-            out[tap] += np.dot(line[:, at : at + t * n], v)
+            np.add(out[tap], np.dot(line[:, at : at + t * n], v), out[tap])
 
     def _dense_cotangent(self, z: np.ndarray, out: np.ndarray) -> None:
         p = self.partition
         if p.channels**2 * self.samples <= _WHOLE_PRODUCT:
-            out += np.dot(z, self.z.T)
+            np.add(out, np.dot(z, self.z.T), out)
             return
         for block in p.blocks:
             reads = slice(0, block.start) if self.backwards else slice(block.stop, p.channels)
             if reads.stop > reads.start and block.stop > block.start:
-                out[reads, block] += np.dot(z[reads], self.z[block].T)
+                np.add(out[reads, block], np.dot(z[reads], self.z[block].T), out[reads, block])
+
+
+class FoldedLine(Line):
+    """The schedule of small machines: two array calls for each index set, a product and a pointwise step.
+
+    The start stands in the rows of z that are not yet computed, and is picked up by an identity among
+    the weights: one call less per set, at (block size)² more multiply-adds per sample.
+    """
+
+    def kernel_shapes(self) -> list[tuple[int, int]]:
+        """For each block: its rows, and columns for the past, the present and the identity."""
+        past = self.memory * self.partition.channels
+        sizes = []
+        for block in self.partition.blocks:
+            reads, own = self.reads(block), block.stop - block.start
+            sizes.append((own, past + reads.stop - reads.start + own))
+        return sizes
+
+    def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
+        """The rows run (own, later blocks, future) in a dual, (past, earlier blocks, own) otherwise."""
+        present = self.present(weight)
+        past = self.past(weight) if self.memory else present[:, :0]
+        for block, kernel in zip(self.partition.blocks, kernels, strict=True):
+            own, parts = kernel.shape[0], [past[block], present[block, self.reads(block)]]
+            if self.backwards:
+                parts.reverse()
+            at = own if self.backwards else 0
+            for part in parts:
+                kernel[:, at : at + part.shape[1]] = part
+                at += part.shape[1]
+            first = 0 if self.backwards else kernel.shape[1] - own
+            kernel[:, first : first + own] = np.eye(own, dtype=self.dtype)
+
+    def build(self, sigma: Blockwise | None, added: bool, contract: bool) -> Program:
+        """Product and pointwise step, index set by index set."""
+        p, c = self.partition, self.partition.channels
+        calls: Program = []
+        for t in self.times_in_order():
+            for k in p.block_order:
+                rows = slice(t * c + p.blocks[k].start, t * c + p.blocks[k].stop)
+                width, end = self.kernels[k].shape[1], (t + self.memory + 1) * c
+                read = slice(end - width, end) if self.backwards else slice(t * c, t * c + width)
+                calls.append(partial(np.dot, self.kernels[k], self.line[read], self.y[0][rows]))
+                calls += self.pointwise(sigma, added, k, 0, rows, self.z[rows])
+        return calls
+
+
+class PlainLine(Line):
+    """The schedule of large machines: the start stands in y, and products are added to it.
+
+    At each time one product brings the whole past to all blocks at once.
+    """
+
+    def kernel_shapes(self) -> list[tuple[int, int]]:
+        """The kernels of the past and of the present."""
+        c = self.partition.channels
+        return [(c, self.memory * c), (c, c)]
+
+    def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
+        """See `Workspace.gather`."""
+        if self.memory:
+            kernels[0][...] = self.past(weight)
+        kernels[1][...] = self.present(weight)
+
+    @classmethod
+    def gathered(cls, partition: Partition, weight: np.ndarray, dtype: Any) -> list[np.ndarray]:
+        """Return the kernels for workspaces that take them as they are; a view where rows are contiguous in one."""
+        rows = cls(partition, 0, (0,) * partition.axes, dtype)
+        present = rows.present(weight)
+        past = rows.past(weight) if rows.memory else present[:, :0]
+        return [k.astype(dtype, copy=k.strides[1] != k.itemsize, order="C") for k in (past, present)]
+
+    def build(self, sigma: Blockwise | None, added: bool, contract: bool) -> Program:
+        """The past at once, then block by block what the blocks before bring, and the pointwise step."""
+        p, c, y = self.partition, self.partition.channels, self.y[0]
+        scratch = np.empty((c, self.samples), self.dtype)
+        past, present = self.kernels
+        calls: Program = []
+        for t in self.times_in_order():
+            now = slice(t * c, (t + 1) * c)
+            if self.memory:
+                first = (t + 1) * c if self.backwards else t * c
+                calls.append(partial(np.dot, past, self.line[first : first + self.memory * c], scratch))
+                calls.append(partial(np.add, y[now], scratch, y[now]))
+            for k in p.block_order:
+                block, reads = p.blocks[k], self.reads(p.blocks[k])
+                rows = slice(t * c + block.start, t * c + block.stop)
+                if reads.stop > reads.start:
+                    part = scratch[: block.stop - block.start]
+                    done = self.z[t * c + reads.start : t * c + reads.stop]
+                    calls.append(partial(np.dot, present[block, reads], done, part))
+                    calls.append(partial(np.add, y[rows], part, y[rows]))
+                calls += self.pointwise(sigma, added, k, 0, rows, self.z[rows])
+        return calls

@@ -16,18 +16,20 @@ import numpy as np
 
 from ..activations import Blockwise
 from ..partitions import Partition
-from .grid import GridWorkspace, tap_rows
-from .line import LineWorkspace, is_line
+from .grid import GridWorkspace, lag_boxes
+from .line import FoldedLine, PlainLine, is_line
 from .pointwise import slopes_into
 from .workspace import Program, Workspace
 
 __all__ = ["NotFinite", "Plan"]
 
 _TILE_BYTES = 1 << 20
-"""Working set of a tile of the grid schedule; measured, see docs/speed.md."""
+"""Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
 _LINE_BYTES = 1 << 22
-_FOLD_ROWS = 40_000
+_FOLD = 40_000
 """Multiply-adds of an identity below which it is cheaper than one more array call."""
+_OWN_BYTES = 1 << 18
+"""Size of y from which a call makes its own buffers and returns them, instead of copying out of pooled ones."""
 _POOL = 8
 
 
@@ -59,36 +61,56 @@ class Plan:
         self.axis = len(partition.scan) + 1
         self.flat = (self.samples, *self.grid) if cut != 1 else None
         self.tile = self._tile()
-        self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= _FOLD_ROWS
+        self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= _FOLD
+        y_bytes = math.prod(lead) * partition.channels * self.dtype.itemsize
+        self.fresh = self.line and not self.fold and self.tile == self.samples and y_bytes >= _OWN_BYTES
         self._pools: dict[int, deque[Workspace]] = {}
+        self._gathered: tuple[Any, list[np.ndarray]] = (None, [])
 
     def _tile(self) -> int:
         """Return the samples of a tile."""
-        positions = math.prod(self.grid)
+        p = self.partition
         if self.line:
-            sample, budget = 2 * positions * self.partition.channels * self.dtype.itemsize, _LINE_BYTES
+            reach = sum(map(sum, p.padding)) + 1
+            sample, budget = 2 * reach * p.channels * self.dtype.itemsize, _LINE_BYTES
         else:
-            spans = dict(zip(self.partition.scan, self.partition.time_block, strict=True))
+            spans = dict(zip(p.scan, p.time_block, strict=True))
             at_once = math.prod(min(n, spans.get(a, n)) for a, n in enumerate(self.grid))
-            sample, budget = tap_rows(self.partition) * at_once * self.dtype.itemsize, _TILE_BYTES
+            lags = math.prod(len(r) for r in lag_boxes(p)[1])
+            rows = 3 * p.channels + lags * max(p.sizes)
+            sample, budget = rows * at_once * self.dtype.itemsize, _TILE_BYTES
         most = max(1, budget // max(sample, 1))
         pieces = -(-self.samples // most)
         return -(-self.samples // pieces)
 
     # Workspaces ------------------------------------------------------------------------------
 
-    def take(self, samples: int) -> Workspace:
-        """Return a workspace for so many samples, from the pool or new."""
+    def take(self, samples: int, weight: np.ndarray) -> Workspace:
+        """Return a workspace for so many samples, loaded with a weight: from the pool, or new."""
         try:
-            return self._pools[samples].pop()
+            workspace = self._pools[samples].pop()
         except (KeyError, IndexError):
-            if self.line:
-                return LineWorkspace(self.partition, samples, self.grid, self.dtype, self.fold)
+            workspace = self._new(samples, weight)
+        workspace.load(weight)
+        return workspace
+
+    def _new(self, samples: int, weight: np.ndarray) -> Workspace:
+        if not self.line:
             return GridWorkspace(self.partition, samples, self.grid, self.dtype)
+        if self.fold:
+            return FoldedLine(self.partition, samples, self.grid, self.dtype)
+        if not self.fresh:
+            return PlainLine(self.partition, samples, self.grid, self.dtype)
+        held, kernels = self._gathered
+        if held is not weight:
+            kernels = PlainLine.gathered(self.partition, weight, self.dtype)
+            self._gathered = (weight, kernels)
+        return PlainLine(self.partition, samples, self.grid, self.dtype, kernels)
 
     def give(self, workspace: Workspace, samples: int) -> None:
-        """Put a workspace back; what exceeds the pool is dropped."""
-        self._pools.setdefault(samples, deque(maxlen=_POOL)).append(workspace)
+        """Put a workspace back; what exceeds the pool, or was made for one call, is dropped."""
+        if not self.fresh:
+            self._pools.setdefault(samples, deque(maxlen=_POOL)).append(workspace)
 
     # Layout ----------------------------------------------------------------------------------
 
@@ -144,17 +166,19 @@ class Plan:
         def run(workspace: Workspace, cut: tuple) -> None:
             if slope is not None:
                 workspace.put(workspace.more("slope"), slope[cut])
-            self._start(workspace, weight, _cut(x, cut), _cut(added, cut), bias)
+            self._start(workspace, _cut(x, cut), _cut(added, cut), bias)
             self._run(workspace, workspace.program(sigma, added is not None))
 
-        return self._tiled(run)
+        return self._tiled(run, weight)
 
-    def _tiled(self, run: Callable[[Workspace, tuple], None]) -> tuple[np.ndarray, np.ndarray]:
+    def _tiled(self, run: Callable[[Workspace, tuple], None], weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Run tile by tile, each in a workspace of its own, and return copies of y and z in the user's layout."""
         if self.tile == self.samples:
-            workspace = self.take(self.samples)
+            workspace = self.take(self.samples, weight)
             run(workspace, (...,))
-            if self.line:
+            if self.fresh:
+                y, z = workspace.y_full[0], workspace.z_full[0]
+            elif self.line:
                 y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
             else:
                 y, z = self.empty(), self.empty()
@@ -163,7 +187,7 @@ class Plan:
             return self.user(y), self.user(z)
         y, z = self.empty(), self.empty()
         for cut, size in self._tiles():
-            workspace = self.take(size)
+            workspace = self.take(size, weight)
             run(workspace, cut)
             self._store(workspace, y[cut], z[cut])
             self.give(workspace, size)
@@ -172,13 +196,11 @@ class Plan:
     def _start(
         self,
         workspace: Workspace,
-        weight: np.ndarray,
         x: np.ndarray | None,
         added: np.ndarray | None,
         bias: np.ndarray | None = None,
     ) -> None:
-        """Load a workspace with the weight and the start."""
-        workspace.load(weight)
+        """Load a workspace with the start."""
         workspace.put(workspace.x_full, x)
         if bias is not None:
             for start, sheet in zip(workspace.x_full, workspace.sheets, strict=True):
@@ -246,14 +268,14 @@ class Plan:
         def run(workspace: Workspace, cut: tuple) -> None:
             self._slopes(workspace, sigma, y[cut], _cut(value, cut), cut)
             workspace.primal(z[cut])
-            self._start(workspace, weight, _cut(start, cut), _cut(added, cut))
+            self._start(workspace, _cut(start, cut), _cut(added, cut))
             self._run(workspace, workspace.program(None, added is not None, contract=True))
             workspace.collect(out)
             if bias is not None:
                 for sheet, part in zip(workspace.sheets, workspace.z_full, strict=True):
                     np.add(bias, part.sum(axis=tuple(a for a in range(part.ndim) if a != sheet.channel)), bias)
 
-        u, v = self._tiled(run)
+        u, v = self._tiled(run, weight)
         np.copyto(out, 0, where=dead)
         return u, v, out, bias
 

@@ -129,9 +129,7 @@ def run(series: Series, settings: Settings, backend: str | Backend | None = None
     model, penalties = build(settings, home), [l2(settings.strength)]
     inputs, targets, mask = (home.from_host(a) for a in _pairs(x[:train], settings))
     gradient_error = Objective(model, "squared_error", inputs, targets, penalties, mask).check_gradient(rng=0)
-    fitted = fit(
-        model, "squared_error", inputs, targets, penalties=penalties, mask=mask, steps=1000, progress=progress
-    )
+    fitted = fit(model, "squared_error", inputs, targets, penalties=penalties, mask=mask, steps=1000, progress=progress)
     paths, stream_error = _iterate(fitted.model, x, settings)
 
     def restore(v: np.ndarray) -> np.ndarray:

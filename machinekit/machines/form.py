@@ -61,7 +61,7 @@ class Form:
             partition=partition, weight=weight, bias=bias, _sigma=sigma, _live=live,
             _live_here=backend_of(weight).from_host(live) if live_here is None else live_here,
             dtype=xp.result_type(*arrays), precision=precision(weight, "weight"),
-            _plans=plans or PlanCache(), _known={},
+            _plans=PlanCache() if plans is None else plans, _known={},
         )  # fmt: skip
 
     def _derive(self, **changes: Any) -> Self:

@@ -1,0 +1,80 @@
+"""The rules of the house: floors, explicit exports, file lengths, what importing brings in."""
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import machinekit
+
+ROOT = Path(machinekit.__file__).parent
+MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "machinekit.") if not m.name.endswith("__main__"))
+FLOORS = [
+    {"arrays", "activations", "partitions", "linear", "records", "data"},
+    {"engine"},
+    {"machines"},
+    {"graph"},
+    {"training", "testing", "saving"},
+    {"cli", "forecasting", "benchmarking"},
+]
+
+
+def floor(part):
+    return next(k for k, names in enumerate(FLOORS) if part in names)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_exports_exactly_its_public_definitions(name):
+    module = importlib.import_module(name)
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) if not n.name.startswith("_")}
+    exported = getattr(module, "__all__", [])
+    assert sorted(exported) == sorted(set(exported)), "an export is listed twice"
+    assert defined <= set(exported), f"{defined - set(exported)} not in __all__"
+    assert all(hasattr(module, n) for n in exported)
+
+
+def test_imports_go_down_the_floors_only():
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        inside = path.relative_to(ROOT)
+        if inside.name in ("__main__.py",) or (len(inside.parts) == 1 and inside.stem == "__init__"):
+            continue
+        here = inside.parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                depth = len(inside.parts) - node.level
+                parts = [*inside.parts[:depth], *(node.module or "").split(".")]
+                target = next((p for p in parts if p), None)
+                if target and floor(target) > floor(here):
+                    wrong.append(f"{inside} imports {target}")
+    assert not wrong
+
+
+def test_no_file_is_longer_than_the_ceiling():
+    folders = (ROOT, ROOT.parent / "tests", ROOT.parent / "bench")
+    lengths = {str(p): len(p.read_text(encoding="utf-8").splitlines()) for f in folders for p in f.rglob("*.py")}
+    assert {p: n for p, n in lengths.items() if n > 300} == {}
+
+
+def test_cupy_is_imported_in_the_array_module_only():
+    imports = [
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+        if name.split(".")[0].startswith("cupy")
+    ]
+    assert imports == []  # the array module itself imports it by name, at run time
+
+
+def test_importing_brings_in_no_optional_library():
+    optional = ("cupy", "torch", "jax", "matplotlib", "hypothesis", "pytest", "sklearn", "thinc", "threadpoolctl")
+    code = f"import sys, machinekit; print([n for n in {optional!r} if n in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert out.stdout.strip() == "[]"
