@@ -68,7 +68,7 @@ class Partition:
         """Channel counts at which blocks end, from 0 to all channels."""
         return (0, *itertools.accumulate(self.sizes))
 
-    @property
+    @cached_property
     def channels(self) -> int:
         return self.bounds[-1]
 

@@ -8,12 +8,15 @@ of a machine carry the paper's names for the same arrays.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from .arrays import Array
 
-__all__ = ["Cotangent", "MachineCotangent", "MachineState", "MachineTangent", "State", "Tangent"]
+__all__ = ["Cotangent", "MachineCotangent", "MachineState", "MachineTangent", "State", "Tangent", "machine_state"]
 
 Arrays = tuple[Any, ...]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -127,6 +130,16 @@ class MachineState(State):
         })  # fmt: skip
 
 
+def machine_state(y: Array, z: Array, inputs: Arrays, widths: tuple[int, int], of: Any) -> MachineState:
+    """Return a `MachineState` without the ceremony of its constructor, which small machines would feel."""
+    state = object.__new__(MachineState)
+    object.__setattr__(state, "__dict__", {
+        "y": y, "z": z, "inputs": inputs, "outputs": (z,), "widths": widths, "slope": None,
+        "info": _NOTHING, "of": of, "saved": None,
+    })  # fmt: skip
+    return state
+
+
 class Tangent(_Record):
     """A directional derivative of an op at a state.
 
@@ -224,8 +237,8 @@ class MachineCotangent(Cotangent):
     bias: Array | None
     slope: Array | None
     saved: MachineState
-    y0: Array
-    z0: Array
+    _widths: tuple[int, int]
+    _arity: int
 
     def __init__(
         self,
@@ -241,14 +254,22 @@ class MachineCotangent(Cotangent):
             bias=parameters.get("bias"), slope=slope, contributions=_NOTHING, _widths=widths, _arity=arity,
         )  # fmt: skip
 
-    def __getattr__(self, name: str) -> Any:
-        """Fill y0, z0 and inputs on first use: v and u, cut to the inputs' channels."""
-        if name == "inputs":
-            value: Any = (self.y0, self.z0)[: self._arity]
-        elif name in ("y0", "z0"):
-            dual, width = (self.saved.z, self._widths[0]) if name == "y0" else (self.saved.y, self._widths[1])
-            value = dual[(..., slice(0, width))] + 0
-        else:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        self.__dict__[name] = value
-        return value
+    @cached_property
+    def y0(self) -> Array:
+        """v, cut to the channels of y0."""
+        return _copied(self.saved.z, self._widths[0])
+
+    @cached_property
+    def z0(self) -> Array:
+        """u, cut to the channels of z0."""
+        return _copied(self.saved.y, self._widths[1])
+
+    @cached_property
+    def inputs(self) -> Arrays:  # type: ignore[override]
+        """The cotangents of the state's inputs."""
+        return (self.y0, self.z0)[: self._arity]
+
+
+def _copied(array: Array, width: int) -> Array:
+    part = array if width == array.shape[-1] else array[(..., slice(0, width))]
+    return part.copy() if isinstance(part, np.ndarray) else part + 0

@@ -7,11 +7,7 @@ import numpy as np
 import machinekit as mk
 
 SCIPY = ("L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP")
-
-
 ALL = (*SCIPY, "adam")
-
-
 QUIET = {"progress": False}
 
 

@@ -7,11 +7,7 @@ import machinekit as mk
 from machinekit.training import Objective, penalties
 
 KINDS = ("dense", "conv", "recurrent", "raster", "chain", "shared")
-
-
 seeds = st.integers(0, 2**32 - 1)
-
-
 sizes = st.lists(st.integers(0, 2), min_size=1, max_size=3).filter(sum).map(tuple)
 
 

@@ -1,7 +1,6 @@
 """Machines, and comparisons bit by bit, for the tests of saving."""
 
 import numpy as np
-import pytest
 
 
 def bits(array):
@@ -18,8 +17,3 @@ def same_machine(a, b):
     assert a.pointwise.name == b.pointwise.name
     assert a.describe() == b.describe()
     assert repr(a.activation) == repr(b.activation)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("models")

@@ -45,6 +45,11 @@ def again(model, folder, **options):
     return load(path, **options)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(
     sizes=sizes,

@@ -191,11 +191,13 @@ class Blockwise:
         The channels of each block.
     """
 
-    __slots__ = ("activations", "blocks")
+    __slots__ = ("activations", "blocks", "single")
 
     def __init__(self, activations: Sequence[Activation], blocks: Sequence[slice]) -> None:
         self.activations = tuple(activations)
         self.blocks = tuple(blocks)
+        first = self.activations[0]
+        self.single = first if all(a is first for a in self.activations) else None
 
     @property
     def smoothness(self) -> float:
@@ -218,8 +220,10 @@ class Blockwise:
     def on(self, shape: tuple[int, ...]) -> Blockwise:
         return self
 
-    def slope(self, y: Array) -> Array:
-        """Return σ′(y) over all blocks."""
+    def slope(self, y: Array, value: Array | None = None) -> Array:
+        """Return σ′(y) over all blocks; from σ(y), where that is given and serves."""
+        if value is not None and self.single is not None and self.single.slope_of_value is not None:
+            return self._each(value, [self.single.slope_of_value])
         return self._each(y, [a.derivative for a in self.activations])
 
     def second(self, y: Array) -> Array:

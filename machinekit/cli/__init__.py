@@ -50,5 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}; choose another path"
+        place = error.filename2 or error.filename  # of a rename, the target
+        return f"{f'{place}: ' if place else ''}{error.strerror}; choose another path"
     return " ".join(str(error).split())

@@ -6,8 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
-from ..arrays import near
-from ..forecasting.experiment import TRANSFORMS, Outcome, Settings
+from ..arrays import pick_backend
+from ..forecasting.experiment import TRANSFORMS, Outcome, Settings, check
 from ..forecasting.experiment import run as forecast
 from ..forecasting.outputs import write
 from ..forecasting.series import Series, read_series, sunspots
@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         read_series(arguments.file, arguments.column, arguments.date_column) if arguments.file else _bundled(arguments)
     )
     settings = _settings(arguments)
+    check(series, settings)
+    pick_backend(arguments.backend)
     arguments.output.mkdir(parents=True, exist_ok=True)
     _check_writable(arguments.output)
     start = time.perf_counter()
@@ -69,14 +71,12 @@ def _bundled(arguments: argparse.Namespace) -> Series:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     base = Settings() if arguments.file else _SUNSPOTS
-    transform = arguments.transform or base.transform
-    if transform not in TRANSFORMS:
-        raise ValueError(f"--transform is {transform!r}; {near(transform, TRANSFORMS)}")
+    transform = base.transform if arguments.transform is None else arguments.transform
     for flag, low in (("seed", 0), ("memory", 0), ("horizon", 1)):
         if getattr(arguments, flag) < low:
             raise ValueError(f"--{flag} is {getattr(arguments, flag)}; pass at least {low}")
     return Settings(
-        horizon=arguments.horizon, season=arguments.season or base.season, seed=arguments.seed,
+        horizon=arguments.horizon, season=base.season if arguments.season is None else arguments.season, seed=arguments.seed,
         train=base.train if arguments.train is None else arguments.train, transform=transform, memory=arguments.memory,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..partitions import Partition
 from .plan import Plan
+from .small import make_plan
 
 __all__ = ["PlanCache"]
 
@@ -34,7 +35,7 @@ class PlanCache:
         key = (partition, lead, dtype)
         found = self._plans.get(key)
         if found is None:
-            made = Plan(partition, lead, dtype)
+            made = make_plan(partition, lead, dtype)
             with self._lock:
                 found = self._plans.setdefault(key, made)
                 while len(self._plans) > self.most:

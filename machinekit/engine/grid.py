@@ -91,7 +91,7 @@ class GridWorkspace(Workspace):
         rows = [count * p.channels for count in self.counts]
         if not self.whole:
             rows[-1] = self.counts[-1] * max(p.sizes)
-        self.taps = np.empty(max(rows) * largest, self.dtype)
+        self.taps = np.zeros(max(rows) * largest, self.dtype)
         self.scratch = np.empty(p.channels * largest, self.dtype)
 
     def kernel_shapes(self) -> list[tuple[int, int]]:
@@ -136,7 +136,7 @@ class GridWorkspace(Workspace):
         flat = self.taps[first : first + rows * positions]
         return flat.reshape(rows, positions), partial(np.copyto, flat.reshape(view.shape), view)
 
-    def build(self, sigma: Blockwise | None, added: bool, contract: bool) -> Program:
+    def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """Time block by time block: the past of all blocks, then each block and its push to the later ones."""
         p = self.partition
         if contract and not self.outer:
@@ -144,11 +144,12 @@ class GridWorkspace(Workspace):
         calls: Program = []
         for i, y in enumerate(self.y):
             primal = self.more("primal")[i].reshape(y.shape) if contract else None
+            first = contract == "first" and not i
             for r, lags in enumerate(self.lags[:-1]):
                 taps, copy = self._tap_copy(i, lags, slice(0, p.channels))
                 calls += [copy, *self._push(self.kernels[r], taps, y)]
                 if primal is not None:
-                    calls.append(_product(taps, primal, self.outer[r], first=not i))
+                    calls.append(_product(taps, primal, self.outer[r], first))
             for k in p.block_order:
                 block = p.blocks[k]
                 calls += self.pointwise(sigma, added, k, i, block, self.z_full[i][block])
@@ -159,38 +160,40 @@ class GridWorkspace(Workspace):
                 columns = slice(block.start * self.counts[-1], block.stop * self.counts[-1])
                 calls += [copy, *self._push(self.kernels[-1][later, columns], taps, y[later])]
                 if primal is not None and not self.whole:
-                    calls.append(_product(taps, primal[later], self.outer[-1][columns, later], first=not i))
+                    calls.append(_product(taps, primal[later], self.outer[-1][columns, later], first))
             if primal is not None and self.whole:
-                calls.append(partial(np.dot, self._all_taps(y.shape[1]), primal.T, self.outer[-1]))
+                taps = self.taps[: self.counts[-1] * p.channels * y.shape[1]].reshape(-1, y.shape[1])
+                calls.append(_product(taps, primal, self.outer[-1], first))
         return calls
-
-    def _all_taps(self, positions: int) -> np.ndarray:
-        """Return the taps of all blocks; those of the last one, which nobody reads, hold zeros or old values."""
-        rows = self.counts[-1] * self.partition.channels
-        self.taps[: rows * positions] = 0
-        return self.taps[: rows * positions].reshape(rows, positions)
 
     def _push(self, kernel: np.ndarray, taps: np.ndarray, y: np.ndarray) -> Program:
         part = self.scratch[: y.size].reshape(y.shape)
-        return [partial(np.dot, kernel, taps, part), partial(np.add, y, part, y)]
+        return [partial(kernel.dot, taps, part), partial(np.add, y, part, y)]
 
     def primal(self, z: np.ndarray) -> None:
         """See `Workspace.primal`."""
         self.put(self.more("primal"), z)
 
-    def collect(self, out: np.ndarray) -> None:
-        """Put the products back; the kernel of the dual is the transposed kernel. See `Workspace.collect`."""
-        mirrored = transpose(self.partition, out)
+    def collected(self) -> np.ndarray:
+        """Put the products in place; the kernel of the dual is the transposed kernel. See `Workspace.collected`."""
+        p = self.partition
+        if self.whole:  # what the blocks do not push is not theirs
+            for k in p.block_order:
+                block = p.blocks[k]
+                columns = slice(block.start * self.counts[-1], block.stop * self.counts[-1])
+                own = slice(block.start, None) if CHANNELS in p.reverse else slice(0, block.stop)
+                self.outer[-1][columns, own] = 0
+        out = np.zeros(p.weight_shape, self.dtype)
+        mirrored = transpose(p, out)
         for box, outer in zip(self.lags, self.outer, strict=True):
             cut = self._cut(mirrored, box)  # (out, in, *lag), of which `outer` holds (in × lag, out)
-            cut += outer.T.reshape(cut.shape)
+            cut[...] = outer.T.reshape(cut.shape)
+        return out
 
 
-def _product(taps: np.ndarray, primal: np.ndarray, out: np.ndarray, *, first: bool) -> partial:
+def _product(taps: np.ndarray, primal: np.ndarray, out: np.ndarray, first: bool) -> partial:
     """Return the call ``out = taps primalᵀ``, or the one that adds it."""
-    if first:
-        return partial(np.matmul, taps, primal.T, out)
-    return partial(_add_product, taps, primal.T, out)
+    return partial(np.matmul if first else _add_product, taps, primal.T, out)
 
 
 def _add_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:

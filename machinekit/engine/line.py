@@ -9,7 +9,7 @@ and plain, where multiply-adds are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from .workspace import Program, Sheet, Workspace
 __all__ = ["FoldedLine", "Line", "PlainLine", "is_line"]
 
 _WHOLE_PRODUCT = 1 << 18
-"""Multiply-adds below which a whole product is cheaper than its live half in several calls."""
+"""Multiply-adds per block below which a whole product is cheaper than its live half in several calls."""
 
 
 def is_line(p: Partition) -> bool:
@@ -29,6 +29,10 @@ def is_line(p: Partition) -> bool:
     if not p.axes:
         return True
     return p.axes == 1 and p.scan == (0,) and p.time_block == (1,) and set(p.reverse) in (set(), {CHANNELS, 0})
+
+
+_MASKED = 64
+"""Channels up to which one masked assignment is cheaper than one assignment for each block."""
 
 
 class Line(Workspace):
@@ -58,6 +62,7 @@ class Line(Workspace):
         before, after = partition.padding[0] if grid else (0, 0)
         self.memory = after if self.backwards else before
         self._primal: Any = None
+        self._result: Any = None
         super().__init__(partition, dtype, kernels)
 
     def _arrange(self) -> None:
@@ -69,10 +74,12 @@ class Line(Workspace):
         self.line[beyond] = 0
         self.z = self.line[own]
         shape = (t, c, n) if self.grid else (c, n)
-        whole = (slice(None),) * len(shape)
-        self.sheets = [Sheet(shape, whole, tuple(range(len(shape))), len(shape) - 2)]
+        self.sheets = [Sheet(shape, (), None, len(shape) - 2)]
         self.z_full = [self.z.reshape(shape)]
         self.y = [np.empty((t * c, n), self.dtype)]
+        self.flat = self.y[0].reshape(-1)
+        self.whole_product = c * c * t * n <= _WHOLE_PRODUCT * len(self.partition.block_order)
+        self.masked = self.whole_product and c <= _MASKED
         self.x = [self.z] if isinstance(self, FoldedLine) else self.y
 
     def times_in_order(self) -> Iterator[int]:
@@ -98,36 +105,86 @@ class Line(Workspace):
         """Return the kernel of the present, (out, in), a view."""
         return (weight[self.taps()[1]][0] if self.grid else weight).T
 
+    def put(self, targets: list[np.ndarray], native: np.ndarray | None) -> None:
+        """See `Workspace.put`; there is one sheet, and it is the native layout."""
+        if native is not None and native.shape[-2] == self.partition.channels:
+            np.copyto(targets[0], native)
+        else:
+            super().put(targets, native)
+
     def primal(self, z: np.ndarray) -> None:
         """See `Workspace.primal`."""
         self._primal = z
 
-    def collect(self, out: np.ndarray) -> None:
-        """Add Σ z[g − ℓ] v[g] over times and samples, lag by lag; see `Workspace.collect`."""
-        z, self._primal = self._primal, None
-        if not self.grid:
-            self._dense_cotangent(z, out)
-            return
+    def collected(self) -> np.ndarray:
+        """See `Workspace.collected`."""
+        result, self._result, self._primal = self._result, None, None
+        return result
+
+    def contraction(self, contract: str) -> Program:
+        """Return the call that computes the weight cotangent once the sweep is done."""
+        if not contract:
+            return []
+        return [partial(self._contract_times if self.grid else self._contract_dense, contract == "first")]
+
+    def _contract_times(self, first: bool) -> None:
+        """Σ z[g − ℓ] v[g] over times and samples, lag by lag."""
         c, n, t, m = self.partition.channels, self.samples, self.times, self.memory
+        if first:
+            self._result = np.zeros((self.partition.kernel[0], c, c), self.dtype)
         # (channel, time × sample): a lag of the machine is then an offset along the second axis
         line = np.zeros((c, (t + m) * n), self.dtype)
-        first = m * n if self.backwards else 0
-        line[:, first : first + t * n].reshape(c, t, n)[...] = z.transpose(1, 0, 2)
-        v = np.ascontiguousarray(self.z.reshape(t, c, n).transpose(1, 0, 2)).reshape(c, t * n).T
+        start = m * n if self.backwards else 0
+        line[:, start : start + t * n].reshape(c, t, n)[...] = self._primal.transpose(1, 0, 2)
+        v = np.ascontiguousarray(self.z.reshape(t, c, n).transpose(1, 0, 2)).reshape(c, t * n)
         present = self.partition.padding[0][0]  # tap of lag 0 in the machine, whose padding is swapped here
         for lag in range(m + 1):
             at, tap = ((m - lag) * n, present + lag) if self.backwards else (lag * n, present - lag)
-            np.add(out[tap], np.dot(line[:, at : at + t * n], v), out[tap])
+            z, out = line[:, at : at + t * n], self._result[tap]
+            if not lag:
+                self._contract_blocks(z, v, out, first)
+            elif first:
+                np.dot(z, v.T, out)
+            else:
+                np.add(out, np.dot(z, v.T), out)
 
-    def _dense_cotangent(self, z: np.ndarray, out: np.ndarray) -> None:
+    def _contract_dense(self, first: bool) -> None:
+        if first:
+            c = self.partition.channels
+            self._result = np.zeros((c, c), self.dtype)
+        self._contract_blocks(self._primal, self.z, self._result, first)
+
+    def _contract_blocks(self, z: np.ndarray, v: np.ndarray, out: np.ndarray, first: bool) -> None:
+        """z vᵀ where earlier blocks feed later ones: as a whole where calls cost more than the dead half."""
         p = self.partition
-        if p.channels**2 * self.samples <= _WHOLE_PRODUCT:
-            np.add(out, np.dot(z, self.z.T), out)
+        whole = self.whole_product
+        if whole and first:
+            z.dot(v.T, out)
+        elif whole:
+            np.add(out, np.dot(z, v.T), out)
+        if self.masked:
+            np.putmask(out, self._dead, 0)
             return
-        for block in p.blocks:
+        for k in p.block_order:
+            block = p.blocks[k]
             reads = slice(0, block.start) if self.backwards else slice(block.stop, p.channels)
-            if reads.stop > reads.start and block.stop > block.start:
-                np.add(out[reads, block], np.dot(z[reads], self.z[block].T), out[reads, block])
+            if whole:
+                out[slice(block.start, None) if self.backwards else slice(0, block.stop), block] = 0
+            elif reads.stop == reads.start:
+                continue
+            elif first:
+                np.matmul(z[reads], v[block].T, out[reads, block])
+            else:
+                np.add(out[reads, block], np.dot(z[reads], v[block].T), out[reads, block])
+
+    @cached_property
+    def _dead(self) -> np.ndarray:
+        """Pairs of channels of which the machine's rule lets none read the other at one time."""
+        p = self.partition
+        dead = np.ones((p.channels, p.channels), dtype=bool)
+        for block in p.blocks:
+            dead[slice(0, block.start) if self.backwards else slice(block.stop, None), block] = False
+        return dead
 
 
 class FoldedLine(Line):
@@ -161,7 +218,7 @@ class FoldedLine(Line):
             first = 0 if self.backwards else kernel.shape[1] - own
             kernel[:, first : first + own] = np.eye(own, dtype=self.dtype)
 
-    def build(self, sigma: Blockwise | None, added: bool, contract: bool) -> Program:
+    def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """Product and pointwise step, index set by index set."""
         p, c = self.partition, self.partition.channels
         calls: Program = []
@@ -170,9 +227,9 @@ class FoldedLine(Line):
                 rows = slice(t * c + p.blocks[k].start, t * c + p.blocks[k].stop)
                 width, end = self.kernels[k].shape[1], (t + self.memory + 1) * c
                 read = slice(end - width, end) if self.backwards else slice(t * c, t * c + width)
-                calls.append(partial(np.dot, self.kernels[k], self.line[read], self.y[0][rows]))
+                calls.append(partial(self.kernels[k].dot, self.line[read], self.y[0][rows]))
                 calls += self.pointwise(sigma, added, k, 0, rows, self.z[rows])
-        return calls
+        return calls + self.contraction(contract)
 
 
 class PlainLine(Line):
@@ -200,7 +257,7 @@ class PlainLine(Line):
         past = rows.past(weight) if rows.memory else present[:, :0]
         return [k.astype(dtype, copy=k.strides[1] != k.itemsize, order="C") for k in (past, present)]
 
-    def build(self, sigma: Blockwise | None, added: bool, contract: bool) -> Program:
+    def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """The past at once, then block by block what the blocks before bring, and the pointwise step."""
         p, c, y = self.partition, self.partition.channels, self.y[0]
         scratch = np.empty((c, self.samples), self.dtype)
@@ -210,7 +267,7 @@ class PlainLine(Line):
             now = slice(t * c, (t + 1) * c)
             if self.memory:
                 first = (t + 1) * c if self.backwards else t * c
-                calls.append(partial(np.dot, past, self.line[first : first + self.memory * c], scratch))
+                calls.append(partial(past.dot, self.line[first : first + self.memory * c], scratch))
                 calls.append(partial(np.add, y[now], scratch, y[now]))
             for k in p.block_order:
                 block, reads = p.blocks[k], self.reads(p.blocks[k])
@@ -218,7 +275,7 @@ class PlainLine(Line):
                 if reads.stop > reads.start:
                     part = scratch[: block.stop - block.start]
                     done = self.z[t * c + reads.start : t * c + reads.stop]
-                    calls.append(partial(np.dot, present[block, reads], done, part))
+                    calls.append(partial(present[block, reads].dot, done, part))
                     calls.append(partial(np.add, y[rows], part, y[rows]))
                 calls += self.pointwise(sigma, added, k, 0, rows, self.z[rows])
-        return calls
+        return calls + self.contraction(contract)

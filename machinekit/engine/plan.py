@@ -27,8 +27,8 @@ _TILE_BYTES = 1 << 20
 """Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
 _LINE_BYTES = 1 << 22
 _FOLD = 40_000
-"""Multiply-adds of an identity below which it is cheaper than one more array call."""
-_OWN_BYTES = 1 << 18
+"""Multiply-adds of an identity below which it is cheaper than one more array call; half of it where there is a past."""
+_OWN_BYTES = 1 << 22
 """Size of y from which a call makes its own buffers and returns them, instead of copying out of pooled ones."""
 _POOL = 8
 
@@ -59,9 +59,11 @@ class Plan:
         self.order = (*(a + 1 for a in partition.scan), partition.axes + 1, 0, *(a + 1 for a in others))
         self.inverse = tuple(int(k) for k in np.argsort(self.order))
         self.axis = len(partition.scan) + 1
+        self.channels = partition.channels
+        self.summed = tuple(a for a in range(len(self.order)) if a != self.axis - 1)
         self.flat = (self.samples, *self.grid) if cut != 1 else None
         self.tile = self._tile()
-        self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= _FOLD
+        self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= (_FOLD // 2 if self.grid else _FOLD)
         y_bytes = math.prod(lead) * partition.channels * self.dtype.itemsize
         self.fresh = self.line and not self.fold and self.tile == self.samples and y_bytes >= _OWN_BYTES
         self._pools: dict[int, deque[Workspace]] = {}
@@ -109,8 +111,12 @@ class Plan:
 
     def give(self, workspace: Workspace, samples: int) -> None:
         """Put a workspace back; what exceeds the pool, or was made for one call, is dropped."""
-        if not self.fresh:
-            self._pools.setdefault(samples, deque(maxlen=_POOL)).append(workspace)
+        if self.fresh:
+            return
+        pool = self._pools.get(samples)
+        if pool is None:
+            pool = self._pools.setdefault(samples, deque(maxlen=_POOL))
+        pool.append(workspace)
 
     # Layout ----------------------------------------------------------------------------------
 
@@ -124,6 +130,11 @@ class Plan:
         """Return a view of a native array in the user's layout."""
         array = native.transpose(self.inverse)
         return array if self.flat is None else array.reshape((*self.lead, array.shape[-1]))
+
+    def _full(self, array: np.ndarray) -> np.ndarray:
+        """Return a Diagonal's array, broadcast to y, in native layout."""
+        shape = (*self.lead, self.partition.channels)
+        return self.native(array if array.shape == shape else np.broadcast_to(array, shape))
 
     def empty(self) -> np.ndarray:
         """Return a new native array over all channels."""
@@ -160,10 +171,10 @@ class Plan:
         x, added = (None if a is None else self.native(a) for a in (y0, z0))
         slope = None
         if not isinstance(sigma, Blockwise):
-            slope = self.native(np.broadcast_to(sigma.array, (*self.lead, self.partition.channels)))
+            slope = self._full(sigma.array)
             sigma = None
 
-        def run(workspace: Workspace, cut: tuple) -> None:
+        def run(workspace: Workspace, cut: tuple, first: bool) -> None:
             if slope is not None:
                 workspace.put(workspace.more("slope"), slope[cut])
             self._start(workspace, _cut(x, cut), _cut(added, cut), bias)
@@ -171,11 +182,19 @@ class Plan:
 
         return self._tiled(run, weight)
 
-    def _tiled(self, run: Callable[[Workspace, tuple], None], weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Run tile by tile, each in a workspace of its own, and return copies of y and z in the user's layout."""
+    def _tiled(
+        self,
+        run: Callable[[Workspace, tuple, bool], None],
+        weight: np.ndarray,
+        finish: Callable[[Workspace], None] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run tile by tile and return copies of y and z in the user's layout.
+
+        One workspace serves all tiles of a size: `run` is told which is its first, `finish` sees it after its last.
+        """
         if self.tile == self.samples:
             workspace = self.take(self.samples, weight)
-            run(workspace, (...,))
+            run(workspace, (...,), True)
             if self.fresh:
                 y, z = workspace.y_full[0], workspace.z_full[0]
             elif self.line:
@@ -183,15 +202,25 @@ class Plan:
             else:
                 y, z = self.empty(), self.empty()
                 self._store(workspace, y, z)
-            self.give(workspace, self.samples)
+            self._end(workspace, self.samples, finish)
             return self.user(y), self.user(z)
         y, z = self.empty(), self.empty()
-        for cut, size in self._tiles():
+        rest = self.samples % self.tile
+        for size, start, stop in ((self.tile, 0, self.samples - rest), (rest, self.samples - rest, self.samples)):
+            if not size:
+                continue
             workspace = self.take(size, weight)
-            run(workspace, cut)
-            self._store(workspace, y[cut], z[cut])
-            self.give(workspace, size)
+            for at in range(start, stop, size):
+                cut = (*(slice(None),) * self.axis, slice(at, at + size))
+                run(workspace, cut, at == start)
+                self._store(workspace, y[cut], z[cut])
+            self._end(workspace, size, finish)
         return self.user(y), self.user(z)
+
+    def _end(self, workspace: Workspace, samples: int, finish: Callable[[Workspace], None] | None) -> None:
+        if finish is not None:
+            finish(workspace)
+        self.give(workspace, samples)
 
     def _start(
         self,
@@ -216,11 +245,6 @@ class Plan:
             if size - size != 0.0:
                 raise NotFinite
 
-    def _tiles(self) -> list[tuple[tuple, int]]:
-        starts = range(0, self.samples, self.tile)
-        lead = (slice(None),) * self.axis
-        return [((*lead, slice(a, a + self.tile)), min(self.tile, self.samples - a)) for a in starts]
-
     def _store(self, workspace: Workspace, y: np.ndarray, z: np.ndarray) -> None:
         for sheet, from_y, from_z in zip(workspace.sheets, workspace.y_full, workspace.z_full, strict=True):
             np.copyto(sheet.of(y), from_y)
@@ -232,7 +256,7 @@ class Plan:
         sigma: Any,
         state: tuple[np.ndarray, np.ndarray, np.ndarray | None],
         seeds: tuple[np.ndarray | None, np.ndarray | None],
-        dead: np.ndarray,
+        dead: np.ndarray | None,
         bias_shape: tuple[int, ...] | None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         """Run the dual of a machine and contract the weight cotangent; this is the plan of the dual's partition.
@@ -246,7 +270,8 @@ class Plan:
         state : (y, z, σ(y) or None)
         seeds : (on z, on y)
             Arrays or None.
-        dead : bool array of shape (*lag, in, out)
+        dead : bool array of shape (*lag, in, out), or None
+            Entries that are dead beyond the rule: pruned ones.
         bias_shape : tuple or None
             Whether the bias cotangent is wanted.
 
@@ -262,29 +287,29 @@ class Plan:
         y, z = self.native(state[0]), self.native(state[1])
         value = None if state[2] is None else self.native(state[2])
         start, added = (None if a is None else self.native(a) for a in seeds)
-        out = np.zeros(dead.shape, self.dtype)
         bias = None if bias_shape is None else np.zeros(bias_shape, self.dtype)
+        parts: list[np.ndarray] = []
 
-        def run(workspace: Workspace, cut: tuple) -> None:
+        def run(workspace: Workspace, cut: tuple, first: bool) -> None:
             self._slopes(workspace, sigma, y[cut], _cut(value, cut), cut)
             workspace.primal(z[cut])
             self._start(workspace, _cut(start, cut), _cut(added, cut))
-            self._run(workspace, workspace.program(None, added is not None, contract=True))
-            workspace.collect(out)
+            self._run(workspace, workspace.program(None, added is not None, "first" if first else "more"))
             if bias is not None:
                 for sheet, part in zip(workspace.sheets, workspace.z_full, strict=True):
                     np.add(bias, part.sum(axis=tuple(a for a in range(part.ndim) if a != sheet.channel)), bias)
 
-        u, v = self._tiled(run, weight)
-        np.copyto(out, 0, where=dead)
+        u, v = self._tiled(run, weight, lambda workspace: parts.append(workspace.collected()))
+        out = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        if dead is not None:
+            np.copyto(out, 0, where=dead)
         return u, v, out, bias
 
     def _slopes(self, workspace: Workspace, sigma: Any, y: np.ndarray, value: np.ndarray | None, cut: tuple) -> None:
         """Fill the slope buffers of a workspace."""
         buffers = workspace.more("slope")
         if not isinstance(sigma, Blockwise):
-            full = np.broadcast_to(sigma.array, (*self.lead, self.partition.channels))
-            workspace.put(buffers, self.native(full)[cut])
+            workspace.put(buffers, self._full(sigma.array)[cut])
             return
         for sheet, buffer in zip(workspace.sheets, buffers, strict=True):
             given = None if value is None else sheet.of(value)

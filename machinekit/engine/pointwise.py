@@ -45,9 +45,8 @@ def slopes_into(sigma: Blockwise, y: np.ndarray, value: np.ndarray | None, out: 
     value : array of that shape, or None
         σ(y), where nothing was added to it.
     """
-    first = sigma.activations[0]
-    if all(a is first for a in sigma.activations):
-        _slope_into(first, y, value, out)
+    if sigma.single is not None:
+        _slope_into(sigma.single, y, value, out)
         return
     before = (slice(None),) * axis
     for activation, block in zip(sigma.activations, sigma.blocks, strict=True):

@@ -33,20 +33,20 @@ class Sheet:
         Of the cut, its axes in the order of the matrix.
     cut : tuple of slice
         Into a native array (*scanned, channel, sample, *others).
-    order : tuple of int
-        Axes of the cut in the order of `shape`.
+    order : tuple of int or None
+        Axes of the cut in the order of `shape`; None where the sheet is the whole native array.
     channel : int
         The channel axis of `shape`; it and what precedes it are the rows.
     """
 
     shape: tuple[int, ...]
     cut: tuple[slice, ...]
-    order: tuple[int, ...]
+    order: tuple[int, ...] | None
     channel: int
 
     def of(self, native: np.ndarray) -> np.ndarray:
         """Return the view of a native array that this sheet holds, in the sheet's shape."""
-        return native[self.cut].transpose(self.order)
+        return native if self.order is None else native[self.cut].transpose(self.order)
 
     @property
     def matrix_shape(self) -> tuple[int, int]:
@@ -79,7 +79,7 @@ class Workspace:
 
     def __init__(self, partition: Partition, dtype: Any, kernels: Sequence[np.ndarray] | None = None) -> None:
         self.partition, self.dtype = partition, np.dtype(dtype)
-        self._loaded: Any = None
+        self.loaded: Any = None
         self._programs: dict[Any, Program] = {}
         self._more: dict[str, list[np.ndarray]] = {}
         self.own_kernels = kernels is None
@@ -103,9 +103,9 @@ class Workspace:
 
     def load(self, weight: np.ndarray) -> None:
         """Gather a weight, unless it is the one gathered last. Weights of machines are never written to."""
-        if self.own_kernels and weight is not self._loaded:
+        if self.own_kernels and weight is not self.loaded:
             self.gather(weight, self.kernels)
-            self._loaded = weight
+            self.loaded = weight
 
     def more(self, name: str) -> list[np.ndarray]:
         """Return extra buffers in the sheets' shapes: "slope", "added", "primal"."""
@@ -128,7 +128,7 @@ class Workspace:
                 np.copyto(target[(*lead, slice(0, width))], source)
                 target[(*lead, slice(width, None))] = 0
 
-    def program(self, sigma: Blockwise | None, added: bool, contract: bool = False) -> Program:
+    def program(self, sigma: Blockwise | None, added: bool, contract: str = "") -> Program:
         """Return the calls that run the schedule.
 
         Parameters
@@ -137,15 +137,17 @@ class Workspace:
             None: linear, multiplication by the buffer ``more("slope")``.
         added : bool
             Whether ``more("added")`` is added to z.
-        contract : bool
-            Whether what `collect` needs is computed on the way.
+        contract : {"", "first", "more"}
+            Whether the weight cotangent of the machine whose dual this is is computed on the way, and
+            written or added to what earlier tiles left.
         """
         key = (sigma, added, contract)
-        if key not in self._programs:
-            self._programs[key] = self.build(sigma, added, contract)
-        return self._programs[key]
+        known = self._programs.get(key)
+        if known is None:
+            known = self._programs[key] = self.build(sigma, added, contract)
+        return known
 
-    def build(self, sigma: Blockwise | None, added: bool, contract: bool) -> Program:
+    def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """Make the program; see `program`."""
         raise TypeError("a schedule builds its own program")
 
@@ -169,12 +171,6 @@ class Workspace:
         """Take the solution, a native array, of the machine whose dual is about to be solved."""
         raise TypeError("a schedule contracts its own weight cotangent")
 
-    def collect(self, out: np.ndarray) -> None:
-        """Add the weight cotangent of that machine, after the run; dead entries may hold anything.
-
-        Parameters
-        ----------
-        out : array of shape (*lag, in, out)
-            In that machine's own layout.
-        """
+    def collected(self) -> np.ndarray:
+        """Return that machine's weight cotangent, in its own layout (*lag, in, out), zero where the rule says so."""
         raise TypeError("a schedule contracts its own weight cotangent")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Backend, backend_of, pick_backend, to_host
+from ..arrays import Backend, backend_of, near, pick_backend, to_host
 from ..graph import Affine, Chain
 from ..machines import RecurrentMachine
 from ..training import FitResult, Objective, fit
@@ -17,7 +17,7 @@ from ..training.penalties import l2
 from .baselines import autoregression, persistence, seasonal
 from .series import Series
 
-__all__ = ["TRANSFORMS", "Outcome", "Settings", "build", "run"]
+__all__ = ["TRANSFORMS", "Outcome", "Settings", "build", "check", "run"]
 
 TRANSFORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], float]] = {
     "none": (lambda x: x, lambda v: v, -math.inf),
@@ -116,14 +116,10 @@ def run(series: Series, settings: Settings, backend: str | Backend | None = None
     ValueError
         A series too short for the settings, values that the transform cannot take, a constant series.
     """
-    settings, train = _checked(series, settings)
+    settings, train = check(series, settings)
     forward, inverse, _ = TRANSFORMS[settings.transform]
     raw = forward(series.values)
-    mean, deviation = float(np.nanmean(raw[:train])), float(np.nanstd(raw[:train]))
-    if not deviation > 1e-12 * max(1.0, abs(mean)):
-        raise ValueError(
-            f"column {series.name!r} is constant ({mean:g}) on the training part; there is nothing to learn"
-        )
+    mean, deviation = _scale(series, settings, train)
     x = (raw - mean) / deviation
     home = pick_backend(backend)
     model, penalties = build(settings, home), [l2(settings.strength)]
@@ -145,8 +141,30 @@ def run(series: Series, settings: Settings, backend: str | Backend | None = None
     )  # fmt: skip
 
 
-def _checked(series: Series, settings: Settings) -> tuple[Settings, int]:
-    """Check the series against the settings, before any work."""
+def _scale(series: Series, settings: Settings, train: int) -> tuple[float, float]:
+    """Return mean and deviation of the transformed training part; nothing else enters."""
+    raw = TRANSFORMS[settings.transform][0](series.values[:train])
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = float(np.nanmean(raw)), float(np.nanstd(raw))
+    if not math.isfinite(deviation):
+        raise ValueError(f"column {series.name!r} has values too large to standardise; divide them by a constant")
+    if not deviation > 1e-12 * max(1.0, abs(mean)):
+        raise ValueError(
+            f"column {series.name!r} is constant ({mean:g}) on the training part; there is nothing to learn"
+        )
+    return mean, deviation
+
+
+def check(series: Series, settings: Settings) -> tuple[Settings, int]:
+    """Check the series against the settings, before any work; return what `run` uses and the length to train on.
+
+    Raises
+    ------
+    ValueError
+        As `run`.
+    """
+    if settings.transform not in TRANSFORMS:
+        raise ValueError(f"--transform is {settings.transform!r}; {near(settings.transform, TRANSFORMS)}")
     n = len(series.values)
     train = n * 5 // 7 if settings.train is None else settings.train
     warmup = min(settings.warmup, train // 4)
@@ -173,6 +191,7 @@ def _checked(series: Series, settings: Settings) -> tuple[Settings, int]:
             f"--transform {settings.transform} needs values of at least {low:g}, but column {series.name!r} has "
             f"{np.nanmin(series.values):g}; use --transform none"
         )
+    _scale(series, settings, train)
     return replace(settings, warmup=warmup), train
 
 

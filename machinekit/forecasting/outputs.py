@@ -94,7 +94,8 @@ def _figure(outcome: Outcome) -> bytes:
     whole.set_title(f"{series.name}: trained left of the dashed line", loc="left")
     error = outcome.errors["machine", 1]
     test.set_title(f"test part, one step ahead: mean squared error {error:.3f} on the standardised scale", loc="left")
-    test.legend(frameon=False, ncols=4, loc="upper left")
+    handles, labels = test.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     return buffer.getvalue()

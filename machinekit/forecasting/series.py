@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -63,7 +64,7 @@ def sunspots() -> Series:
     ('1700', '2008', 5.0)
     """
     text = files("machinekit.data").joinpath("sunspots.csv").read_text(encoding="utf-8")
-    return _parse(text.splitlines(), "the bundled sunspots.csv", "sunspots", "year")
+    return _parse(text, "the bundled sunspots.csv", "sunspots", "year")
 
 
 def read_series(path: str | Path, column: str | None = None, date_column: str | None = None) -> Series:
@@ -93,16 +94,31 @@ def read_series(path: str | Path, column: str | None = None, date_column: str | 
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"FILE {str(path)!r} is not UTF-8 text; save it as a UTF-8 CSV file") from None
-    return _parse(text.splitlines(), str(path), column, date_column)
+    return _parse(text, str(path), column, date_column)
 
 
-def _parse(lines: Sequence[str], source: str, column: str | None, date_column: str | None) -> Series:
-    if not any(line.strip() for line in lines):
+def _rows(text: str, source: str) -> list[tuple[int, list[str]]]:
+    """Return (line, cells) of every row, from the header to the last row that is not blank."""
+    first = next((line for line in text.splitlines() if line.strip()), None)
+    if first is None:
         raise ValueError(f"{source} is empty; it needs a header line and one row per time step")
-    delimiter = next((d for d in (",", ";", "\t") if d in lines[0]), ",")
-    rows = [(number, row) for number, row in enumerate(csv.reader(lines, delimiter=delimiter), 1)]
-    while rows and not any(cell.strip() for cell in rows[-1][1]):
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=next((d for d in (",", ";", "\t") if d in first), ","), strict=True
+    )
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        for row in reader:
+            if rows or any(cell.strip() for cell in row):
+                rows.append((reader.line_num, row or [""]))  # a blank line is one empty cell
+    except csv.Error as error:
+        raise ValueError(f"{source}, line {reader.line_num}: {error}; close every quote that is opened") from None
+    while not any(cell.strip() for cell in rows[-1][1]):
         rows.pop()
+    return rows
+
+
+def _parse(text: str, source: str, column: str | None, date_column: str | None) -> Series:
+    rows = _rows(text, source)
     header = [cell.strip() for cell in rows[0][1]]
     if len(rows) < 2:
         raise ValueError(
@@ -126,12 +142,15 @@ def _find(header: Sequence[str], name: str, flag: str, source: str) -> int:
 def _column(header: Sequence[str], column: str | None, date_column: str | None, source: str) -> int:
     if column is not None:
         return _find(header, column, "--column", source)
-    rest: Iterable[str] = [name for name in header if name != date_column]
-    rest = list(rest)
-    if len(rest) == 1:
-        return header.index(rest[0])
-    if len(header) == 2 and date_column is None:
-        return 1
+    rest = [k for k, name in enumerate(header) if name != date_column]
+    if len(rest) == 1 or (len(header) == 2 and date_column is None):
+        name = header[rest[-1]]
+        if _is_number(name):
+            raise ValueError(
+                f"{source} starts with {','.join(header)!r}, which looks like data; put a header line above it, "
+                f"or say --column {name} if that is the column's name"
+            )
+        return rest[-1]
     raise ValueError(f"{source} has columns {', '.join(header)}; say which one to forecast with --column")
 
 
@@ -152,13 +171,17 @@ def _number(row: Sequence[str], place: int, header: Sequence[str], line: int, so
     cell = row[place].strip()
     if cell.lower() in _GAPS:
         return math.nan
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
+    if not _is_number(cell):
         raise ValueError(
             f"{source}, line {line}, column {header[place]!r}: {cell!r} is no finite number; "
             "give a number, or leave the cell empty for a gap"
         )
-    return value
+    return float(cell)
+
+
+def _is_number(cell: str) -> bool:
+    """Tell whether a cell is a finite number; Python's own 1_000 is none in a CSV file."""
+    try:
+        return "_" not in cell and math.isfinite(float(cell))
+    except ValueError:
+        return False

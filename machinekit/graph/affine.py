@@ -180,11 +180,19 @@ class Affine(Op):
             raise TypeError(f"{len(given)} directions for {len(state.inputs)} inputs; pass one per input, None is zero")
         xp = namespace(self.weight)
         full = tuple(xp.zeros_like(x) if d is None else d for x, d in zip(state.inputs, given, strict=True))
+        for k, (x, d) in enumerate(zip(state.inputs, full, strict=True)):
+            if tuple(as_array(d, f"inputs[{k}]").shape) != tuple(x.shape):
+                raise ValueError(
+                    f"inputs[{k}] has shape {tuple(d.shape)}; a direction has the input's {tuple(x.shape)}"
+                )
         y = self._join(full) @ self.weight
         for name, direction in parameters.items():
+            shape = self._shape_of(name)
             check_alike("op", self.weight, {name: direction})
-            if tuple(direction.shape) != self._shape_of(name):
-                raise ValueError(f"{name} has shape {tuple(direction.shape)}; pass {self._shape_of(name)}")
+            if direction is None:
+                continue
+            if tuple(direction.shape) != shape:
+                raise ValueError(f"{name} has shape {tuple(direction.shape)}; pass {shape}")
             y = y + (self._join(state.inputs) @ direction if name == "weight" else direction)
         return Tangent((y,), given, parameters)
 

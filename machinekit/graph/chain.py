@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..records import Cotangent, State, Tangent
-from .op import Op, check_op_kind, pullback, pushforward, solve
+from .op import Op, check_op_kind, moved, pullback, pushforward, solve
 from .sharing import Sharing
 
 __all__ = ["Chain"]
@@ -90,11 +90,11 @@ class Chain(Op):
 
     def to(self, backend: str) -> Self:
         """Return a copy on another backend; see `Machine.to`."""
-        return self.with_parts(self._sharing.map(lambda _, leaf: leaf.to(backend)))
+        return self.with_parts(self._sharing.map(lambda _, leaf: moved(leaf, "to", backend)))
 
     def astype(self, dtype: Any) -> Self:
         """Return a copy in another precision or kind; see `Machine.astype`."""
-        return self.with_parts(self._sharing.map(lambda _, leaf: leaf.astype(dtype)))
+        return self.with_parts(self._sharing.map(lambda _, leaf: moved(leaf, "astype", dtype)))
 
     def solve(self, *inputs: Array) -> State:
         """Run the ops in order; ``saved`` holds their states."""

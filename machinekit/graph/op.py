@@ -14,7 +14,19 @@ import numpy as np
 from ..arrays import Array
 from ..records import Cotangent, State, Tangent
 
-__all__ = ["Op", "check_op_kind", "live_masks", "parameters", "parts", "pullback", "pushforward", "replace", "solve"]
+__all__ = [
+    "MissingVerb",
+    "Op",
+    "check_op_kind",
+    "live_masks",
+    "moved",
+    "parameters",
+    "parts",
+    "pullback",
+    "pushforward",
+    "replace",
+    "solve",
+]
 
 
 class Op:
@@ -50,10 +62,14 @@ def solve(op: Any, *inputs: Array) -> State:
     return State(inputs, outputs if isinstance(outputs, tuple) else (outputs,))
 
 
+class MissingVerb(TypeError):
+    """An op was asked for a verb that it does not have."""
+
+
 def _verb(op: Any, name: str, wanted: str) -> Any:
     verb = getattr(op, name, None)
     if verb is None:
-        raise TypeError(f"{type(op).__name__} has no {name}, which {wanted}; give the op a method {name}")
+        raise MissingVerb(f"{type(op).__name__} has no {name}, which {wanted}; give the op a method {name}")
     return verb
 
 
@@ -64,7 +80,17 @@ def pushforward(op: Any, state: State, inputs: Sequence[Array | None], direction
 
 def pullback(op: Any, state: State, seeds: Sequence[Array | None]) -> Cotangent:
     """Return the cotangents of an op; None is a zero seed."""
-    return _verb(op, "pullback", "back-propagation needs")(state, *seeds)
+    verb = _verb(op, "pullback", "back-propagation needs")
+    if seeds and len(seeds) != len(state.outputs):
+        raise TypeError(f"{len(seeds)} seeds for {len(state.outputs)} outputs of {op!r}; pass one each, None is zero")
+    return verb(state, *seeds)
+
+
+def moved(op: Any, verb: str, argument: Any) -> Any:
+    """Return ``op.to(…)`` or ``op.astype(…)``; an op without that verb and without parameters goes anywhere."""
+    if not hasattr(op, verb) and not parameters(op):
+        return op
+    return _verb(op, verb, "moving or casting a chain needs")(argument)
 
 
 def parameters(op: Any) -> dict[str, Array]:

@@ -41,7 +41,6 @@ class Sharing:
     def __init__(self, container_parts: Mapping[str, Any]) -> None:
         self.parts = dict(container_parts)
         self.first: dict[str, str] = {}
-        self.owners: dict[str, tuple[str, str]] = {}
         seen: dict[tuple[int, str], str] = {}
         for name, part in self.parts.items():
             for path, leaf in _leaves(part, name):

@@ -10,7 +10,7 @@ from ..activations import Diagonal
 from ..arrays import Array, near
 from ..engine import NotFinite, Plan, sweep
 from ..linear import apply, sum_to, weight_cotangent
-from ..records import MachineCotangent, MachineState, MachineTangent, State
+from ..records import MachineCotangent, MachineState, MachineTangent, State, machine_state
 from .checks import check_direction, check_signals, check_state, dual_key, widen
 from .form import Form
 
@@ -97,10 +97,11 @@ class Machine(Form):
 
     def _solved(self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...]) -> MachineState:
         y, z = self._resolvent(plan, y0, z0, lead, self.bias)
-        full = self.partition.channels
+        full = y.shape[-1]
         widths = (full if y0 is None else y0.shape[-1], full if z0 is None else z0.shape[-1])
-        inputs = (y0,) if z0 is None else (y0, z0)
-        return MachineState(y, z, inputs=inputs, widths=widths, of=self._sigma if z0 is None else None)
+        if z0 is None:
+            return machine_state(y, z, (y0,), widths, self._sigma)
+        return machine_state(y, z, (y0, z0), widths, None)
 
     def _resolvent(
         self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], bias: Array | None = None
@@ -159,8 +160,17 @@ class Machine(Form):
 
     def slope(self, state: State) -> Array:
         """Return σ′(y) at a state, a new array of the shape of y."""
-        state = check_state(self, state)
-        return state.slope + 0 if state.slope is not None else self._sigma.slope(state.y) + 0
+        own = (
+            isinstance(state, MachineState) and state.of is self._sigma
+        )  # made by a machine of this σ and these blocks
+        if not (own and type(state.y) is np.ndarray and state.y.dtype == self.dtype):  # type: ignore[attr-defined]
+            state = check_state(self, state)
+        at = cast(MachineState, state)
+        if at.slope is not None:
+            return at.slope + 0
+        if isinstance(self._sigma, Diagonal):
+            return self._sigma.slope(at.y) + 0
+        return self._sigma.slope(at.y, at.z if own else None)
 
     def tangent(self, state: State) -> Self:
         """Return the derivative of f at `state`: the linear machine with activation Diagonal(σ′(y)) and no bias.
@@ -262,7 +272,7 @@ class Machine(Form):
         key = dual_key(state, z, y)
         plan = None if key is None else self._known.get(key)
         at = cast(MachineState, state)
-        if plan is None or not all(a is None or a.dtype == plan.dtype for a in (at.y, at.z, z, y)):
+        if plan is None or any(a is not None and a.dtype != plan.dtype for a in (at.y, at.z, z, y)):
             at = check_state(self, state)
             lead = tuple(at.y.shape[:-1])
             check_signals(self, {"z": z, "y": y}, lead)
@@ -272,7 +282,8 @@ class Machine(Form):
         u, v, weight, bias = self._pulled(plan, at, z, y)
         parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
         slope = None if self.slope_array is None else sum_to(at.y * u, self.slope_array.shape)
-        return MachineCotangent(MachineState(u, v), at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
+        dual = machine_state(u, v, (), (u.shape[-1], u.shape[-1]), None)
+        return MachineCotangent(dual, at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
 
     def _pulled(self, plan: Plan | None, state: MachineState, z: Array | None, y: Array | None) -> tuple:
         """Return u, v and the cotangents of weight and bias, by a plan or by the reference sweep."""

@@ -42,6 +42,8 @@ class Form:
         sigma = read_slope(given, weight, partition)
         self._fill(partition, weight, read_bias(partition, given, weight), sigma, live)
 
+    _pruned: bool
+
     def _fill(
         self,
         partition: Partition,
@@ -51,6 +53,7 @@ class Form:
         live: np.ndarray,
         live_here: Array = None,
         plans: PlanCache | None = None,
+        pruned: bool = False,
     ) -> None:
         xp = namespace(weight)
         arrays = [a for a in (weight, bias, getattr(sigma, "array", None)) if a is not None]
@@ -58,23 +61,24 @@ class Form:
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
         self.__dict__.update(
-            partition=partition, weight=weight, bias=bias, _sigma=sigma, _live=live,
+            partition=partition, weight=weight, bias=bias, dtype=xp.result_type(*arrays),
+            precision=precision(weight, "weight"), _sigma=sigma, _live=live, _pruned=pruned,
             _live_here=backend_of(weight).from_host(live) if live_here is None else live_here,
-            dtype=xp.result_type(*arrays), precision=precision(weight, "weight"),
             _plans=PlanCache() if plans is None else plans, _known={},
         )  # fmt: skip
 
     def _derive(self, **changes: Any) -> Self:
         """Return a machine of the same class with trusted parts changed."""
         parts = {"partition": self.partition, "weight": self.weight, "bias": self.bias, "sigma": self._sigma,
-                 "live": self._live, "live_here": self._live_here, "plans": self._plans}  # fmt: skip
+                 "live": self._live, "live_here": self._live_here, "plans": self._plans,
+                 "pruned": self._pruned}  # fmt: skip
         new = object.__new__(type(self))
         new._fill(**{**parts, **changes})
         return new
 
     @cached_property
     def _mirrored(self) -> Self:
-        """The machine of Wᵀ: everything transposed, lag-reversed and swept last first; no bias; its σ is a stand-in."""
+        """The machine of Wᵀ: all transposed, lag-reversed and swept last first; no bias; its σ is a stand-in."""
         flipped = {name: transpose(self.partition, getattr(self, "_" + name)) for name in ("live", "live_here")}
         weight = transpose(self.partition, self.weight)
         return self._derive(partition=self.partition.dual(), weight=weight, bias=None, **flipped)
@@ -97,9 +101,9 @@ class Form:
         return {}
 
     @cached_property
-    def _dead(self) -> np.ndarray:
-        """Mask of the weights that are not live, on the host."""
-        return ~self._live
+    def _dead(self) -> np.ndarray | None:
+        """Mask of the weights that are not live, on the host, if some were pruned; else the rule alone tells."""
+        return ~self._live if self._pruned else None
 
     def _plan(self, lead: tuple[int, ...], *arrays: Array | None, dual: bool = False) -> Plan | None:
         """Return the plan for a shape, of this machine or of its dual; None where only the reference runs."""
@@ -250,7 +254,8 @@ class Form:
         live = self._live & read_keep(mask, self.partition)
         here = backend_of(self.weight).from_host(live)
         xp = namespace(self.weight)
-        return self._derive(weight=xp.where(here, self.weight, xp.zeros_like(self.weight)), live=live, live_here=here)
+        weight = xp.where(here, self.weight, xp.zeros_like(self.weight))
+        return self._derive(weight=weight, live=live, live_here=here, pruned=True)
 
     def to(self, backend: str | Backend) -> Self:
         """Return a copy on another backend: ``"numpy"``, ``"cupy"``, ``"cupy:1"``.

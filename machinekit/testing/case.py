@@ -39,6 +39,7 @@ class Case:
         batch: Sequence[int] = (2,),
         grid: Sequence[int] | None = None,
         widths: Sequence[int] | None = None,
+        size: float = 1.0,
     ) -> Case:
         """Draw a case.
 
@@ -48,6 +49,8 @@ class Case:
             By default the batch of a Diagonal that has one, and a grid on which every lag acts.
         widths : four ints
             Channels of y0, z0, the seed on y, the seed on z.
+        size : float
+            Standard deviation of y0 and z0.
         """
         p = machine.partition
         if grid is None:
@@ -63,6 +66,7 @@ class Case:
             return like(values + 1j * rng.standard_normal(tuple(shape)) if is_complex else values, machine)
 
         y0, z0, seed_y, seed_z = (normal((*lead, n)) for n in counts)
+        y0, z0 = size * y0, size * z0
         shapes: dict[str, Any] = {"y0": y0.shape, "z0": z0.shape, "weight": machine.weight.shape}
         if machine.bias is not None:
             shapes["bias"] = machine.bias.shape

@@ -15,7 +15,7 @@ from ..machines import Machine
 from ..partitions import Partition
 from ..records import MachineState
 
-__all__ = ["Majorant", "complex_step", "finite_difference", "inner", "inner_scale"]
+__all__ = ["Majorant", "array", "complex_step", "finite_difference", "inner", "inner_scale"]
 
 STEP = 1e-20
 """Complex step; far below the square root of the smallest relative change, so exact to rounding."""
@@ -60,7 +60,7 @@ def complex_step(function: Callable[[Array], Any], point: Array, direction: Arra
     if dtype_name(point) != "float64":
         raise TypeError(f"point is {dtype_name(point)}; the complex step is taken in float64")
     xp = namespace(point)
-    value = function(xp.astype(point, xp.complex128) + 1j * (STEP * direction))
+    value = function(array(xp.astype(point, xp.complex128) + 1j * (STEP * direction)))
     imag = np.imag(value) / STEP
     return imag if isinstance(imag, np.ndarray) and imag.ndim else float(imag)
 
@@ -83,9 +83,15 @@ def finite_difference(function: Callable[[Array], Any], point: Array, direction:
     12.0
     """
     coarse, fine = (
-        (function(point + h * direction) - function(point - h * direction)) / (2.0 * h) for h in (step, step / 2.0)
+        (function(array(point + h * direction)) - function(array(point - h * direction))) / (2.0 * h)
+        for h in (step, step / 2.0)
     )
     return (4.0 * fine - coarse) / 3.0
+
+
+def array(value: Any) -> Array:
+    """NumPy turns sums of arrays without axes into scalars; turn them back."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 class Majorant:

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import to_host
 from ..records import MachineState
 from .case import Case, pad
-from .instruments import complex_step, finite_difference, inner, inner_scale, like
+from .instruments import array, complex_step, finite_difference, inner, inner_scale, like
 from .report import Finding, compare, equal, skipped, tolerance
 
 __all__ = ["LAWS"]
@@ -129,7 +129,7 @@ def _crosses(case: Case, name: str, direction: Any, step: float) -> bool:
     ]
     if not kinks:
         return False
-    ends = [to_host(case.moved(name, case.base(name) + h * direction).y).real for h in (-step, 0.0, step)]
+    ends = [to_host(case.moved(name, array(case.base(name) + h * direction)).y).real for h in (-step, 0.0, step)]
     return any(np.any((ends[0][..., s] > k) != (e[..., s] > k)) for s, k in kinks for e in ends[1:])
 
 

@@ -16,42 +16,49 @@ from .report import Finding, equal
 __all__ = ["RULES"]
 
 
-def _arrays(case: Case) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Run every verb once; return the inputs and the results by name."""
+def _given(case: Case) -> dict[str, Array]:
+    """Return all arrays that the verbs are given, by name."""
+    given = {"y0": case.y0, "z0": case.z0, "seed on y": case.seed_y, "seed on z": case.seed_z}
+    given.update({f"direction of {name}": d for name, d in case.directions.items()})
+    given.update({f"the machine's {name}": a for name, a in case.machine.parameters().items()})
+    return given
+
+
+def _results(case: Case) -> dict[str, Array]:
+    """Run every verb once and return the results by name."""
     m = case.machine
     state = m.solve(case.y0, case.z0)
     tangent = m.pushforward(state, **case.directions)
     cotangent = m.pullback(state, case.seed_z, y=case.seed_y)
-    given = {"y0": case.y0, "z0": case.z0, "seed on y": case.seed_y, "seed on z": case.seed_z}
-    given.update({f"direction of {name}": d for name, d in case.directions.items()})
-    given.update({f"the machine's {name}": a for name, a in m.parameters().items()})
     results = {"state.y": state.y, "state.z": state.z, "tangent.y": tangent.y, "tangent.z": tangent.z}
     for name in ("y0", "z0", "weight", "bias", "slope"):
         if getattr(cotangent, name) is not None:
             results[f"cotangent.{name}"] = getattr(cotangent, name)
-    return given, results
+    return results
 
 
 def inputs_untouched(case: Case) -> list[Finding]:
     """No verb writes to its arguments; read-only inputs serve as well."""
-    given, _ = _arrays(case)
+    given = _given(case)
     before = {name: np.array(to_host(a)) for name, a in given.items()}
+    _results(case)
+    changed = [name for name, a in given.items() if not np.array_equal(before[name], to_host(a), equal_nan=True)]
+    if changed:
+        return [equal("no input is written to", changed, [])]
     frozen = [a for a in given.values() if isinstance(a, np.ndarray) and a.flags.writeable]
     for a in frozen:
         a.flags.writeable = False
     try:
-        _arrays(case)
+        _results(case)
     finally:
         for a in frozen:
             a.flags.writeable = True
-    changed = [name for name, a in given.items() if not np.array_equal(before[name], to_host(a), equal_nan=True)]
     return [equal("no input is written to", changed, [])]
 
 
 def nothing_shared(case: Case) -> list[Finding]:
     """Results share no memory with inputs, with each other or with a later call's results."""
-    given, results = _arrays(case)
-    _, later = _arrays(case)
+    given, results, later = _given(case), _results(case), _results(case)
     every: dict[str, Array] = {**results, **{f"a later {name}": a for name, a in later.items()}}
     shared = [f"{a} and {b}" for a, b in combinations(every, 2) if _overlap(every[a], every[b])]
     shared += [f"{a} and {b}" for a in results for b in given if _overlap(results[a], given[b])]
@@ -68,7 +75,7 @@ def kinds_kept(case: Case) -> list[Finding]:
     """Library, device and dtype of every result are those of the inputs."""
     wanted = str(getattr(case.machine.dtype, "name", case.machine.dtype)).rpartition(".")[2]
     home = backend_of(case.machine.weight)
-    _, results = _arrays(case)
+    results = _results(case)
     odd: Mapping[str, Any] = {
         name: (dtype_name(a), str(backend_of(a)))
         for name, a in results.items()

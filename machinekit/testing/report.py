@@ -158,13 +158,18 @@ def compare(law: str, left: Any, right: Any, scale: Any, dtype: str | None = Non
 
 
 def equal(law: str, left: Any, right: Any) -> Finding:
-    """Demand that two plain values, or two host arrays, are the same."""
-    same = np.array_equal(left, right) if isinstance(left, np.ndarray) else left == right
-    return Finding(law, _short(left), _short(right), 0.0 if same else float("inf"), 0.0, 0.0)
-
-
-def _short(value: Any) -> Any:
-    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) and value.size > 8 else value
+    """Demand that two plain values, or two host arrays, are the same; of arrays the first difference is shown."""
+    note = ""
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        differ = np.argwhere(left != right) if left.shape == right.shape else None
+        if differ is None:
+            left, right = left.shape, right.shape
+        elif differ.size:
+            place = tuple(int(k) for k in differ[0])
+            left, right, note = left[place].item(), right[place].item(), f"entry {place}, and {len(differ) - 1} more"
+        else:
+            left = right = f"array of shape {left.shape}"
+    return Finding(law, left, right, 0.0 if left == right else float("inf"), 0.0, 0.0, note)
 
 
 def skipped(law: str, why: str) -> Finding:

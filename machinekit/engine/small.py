@@ -1,0 +1,107 @@
+"""The plan of a small machine: the same schedule with as little Python around it as there can be.
+
+On a machine of a few units the number of calls is the cost, those of the interpreter included. The
+usual call (inputs over all channels, nothing added after σ, one σ for all blocks) takes a straight
+line through here; everything else is left to `Plan`.
+"""
+
+from __future__ import annotations
+
+from cmath import isfinite
+from typing import Any
+
+import numpy as np
+
+from ..activations import Blockwise
+from ..partitions import Partition
+from .line import FoldedLine
+from .plan import NotFinite, Plan
+from .pointwise import slopes_into
+
+__all__ = ["SmallPlan", "make_plan"]
+
+
+class SmallPlan(Plan):
+    """A plan whose only workspace is one folded line; see `Plan`."""
+
+    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
+        super().__init__(partition, lead, dtype)
+        self.plain = not partition.axes and len(lead) == 1
+
+    def native(self, array: np.ndarray) -> np.ndarray:
+        """See `Plan.native`."""
+        return array.T if self.plain else super().native(array)
+
+    def _ready(self, weight: np.ndarray) -> FoldedLine:
+        """Return a loaded workspace."""
+        try:
+            workspace: Any = self._pools[self.samples].pop()
+        except (KeyError, IndexError):
+            return self.take(self.samples, weight)  # type: ignore[return-value]
+        if workspace.loaded is not weight:
+            workspace.load(weight)
+        return workspace
+
+    def solve(
+        self, weight: np.ndarray, bias: np.ndarray | None, sigma: Any, y0: np.ndarray | None, z0: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `Plan.solve`."""
+        if z0 is not None or y0 is None or type(sigma) is not Blockwise or y0.shape[-1] != self.channels:
+            return super().solve(weight, bias, sigma, y0, z0)
+        workspace = self._ready(weight)
+        start = workspace.x_full[0]
+        start[...] = self.native(y0)
+        if bias is not None:
+            np.add(start, bias[:, None], start)
+        for call in workspace.program(sigma, False):
+            call()
+        return self._results(workspace)
+
+    def _results(self, workspace: FoldedLine) -> tuple[np.ndarray, np.ndarray]:
+        """Copy y and z out and put the workspace back; an identity may have spread what is not finite."""
+        flat = workspace.flat
+        size = flat.dot(flat)
+        if not isfinite(size):
+            raise NotFinite
+        y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
+        self.give(workspace, self.samples)
+        if self.plain:
+            return y.T, z.T
+        return self.user(y), self.user(z)
+
+    def pullback(
+        self,
+        weight: np.ndarray,
+        sigma: Any,
+        state: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+        seeds: tuple[np.ndarray | None, np.ndarray | None],
+        dead: np.ndarray | None,
+        bias_shape: tuple[int, ...] | None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """See `Plan.pullback`."""
+        y, z, value = state
+        seed, added = seeds
+        usual = added is None and seed is not None and seed.shape[-1] == self.channels and type(sigma) is Blockwise
+        if not usual:
+            return super().pullback(weight, sigma, state, seeds, dead, bias_shape)
+        workspace = self._ready(weight)
+        z = self.native(z)
+        slopes_into(sigma, self.native(y), None if value is None else z, workspace.more("slope")[0], self.axis - 1)
+        workspace.primal(z)
+        workspace.x_full[0][...] = self.native(seed)  # type: ignore[arg-type]
+        for call in workspace.program(None, False, "first"):
+            call()
+        out = workspace.collected()
+        bias = None if bias_shape is None else workspace.z_full[0].sum(axis=self.summed)
+        u, v = self._results(workspace)
+        if dead is not None:
+            np.copyto(out, 0, where=dead)
+        return u, v, out, bias
+
+
+def make_plan(partition: Partition, lead: tuple[int, ...], dtype: Any) -> Plan:
+    """Return the plan of a shape."""
+    plan = Plan(partition, lead, dtype)
+    if plan.fold and plan.tile == plan.samples:
+        return SmallPlan(partition, lead, dtype)
+    return plan
