@@ -36,11 +36,14 @@ def test_every_law_holds_on_every_machine(backend, kind, dtype, data):
 def test_every_law_holds_for_every_activation(backend, spec, kind, name):
     """Nineteen activations on all four classes; those without a complex formula have the differences."""
     name = "gelu_tanh" if name == "gelu" and backend.name not in ("numpy", "cupy") else name
-    order = {"dense": {}, "conv1d": {"padding": ((2, 1),)}, "conv2d": {"padding": ((1, 0), (0, 1))},
-             "recurrent": {"memory": 3, "time_block": 2},
-             "grid": {"padding": ((1, 0), (1, 2)), "scan": (1, 0), "reverse": (0,), "time_block": (1, 2)}}[kind]  # fmt: skip
-    made = {"dense": mk.DenseMachine, "recurrent": mk.RecurrentMachine, "grid": mk.GridMachine}
-    machine = made.get(kind, mk.ConvMachine)((1, 0, 2, 1), name, bias=True, rng=0, backend=spec, **order)
+    cls, order = {
+        "dense": (mk.DenseMachine, {}),
+        "conv1d": (mk.ConvMachine, {"padding": ((2, 1),)}),
+        "conv2d": (mk.ConvMachine, {"padding": ((1, 0), (0, 1))}),
+        "recurrent": (mk.RecurrentMachine, {"memory": 3, "time_block": 2}),
+        "grid": (mk.GridMachine, {"padding": ((1, 0), (1, 2)), "scan": (1, 0), "reverse": (0,), "time_block": (1, 2)}),
+    }[kind]
+    machine = cls((1, 0, 2, 1), name, bias=True, rng=0, backend=spec, **order)
     report = mk.testing.check_machine(machine, rng=1)
     assert len(report.findings) > 20
 

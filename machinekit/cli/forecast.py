@@ -76,8 +76,9 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         if getattr(arguments, flag) < low:
             raise ValueError(f"--{flag} is {getattr(arguments, flag)}; pass at least {low}")
     return Settings(
-        horizon=arguments.horizon, season=base.season if arguments.season is None else arguments.season, seed=arguments.seed,
-        train=base.train if arguments.train is None else arguments.train, transform=transform, memory=arguments.memory,
+        horizon=arguments.horizon, seed=arguments.seed, memory=arguments.memory, transform=transform,
+        season=base.season if arguments.season is None else arguments.season,
+        train=base.train if arguments.train is None else arguments.train,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..activations import Blockwise
 from ..partitions import Partition
 from .grid import GridWorkspace, lag_boxes
+from .layout import Layout
 from .line import FoldedLine, PlainLine, is_line
 from .pointwise import slopes_into
 from .workspace import Program, Workspace
@@ -37,7 +38,7 @@ class NotFinite(ArithmeticError):
     """A start that is not finite stood beside an identity, where 0 · ∞ may have spread; solve by the reference."""
 
 
-class Plan:
+class Plan(Layout):
     """The compiled schedule of one partition for one batch and grid shape and one dtype.
 
     Parameters
@@ -49,19 +50,8 @@ class Plan:
     """
 
     def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
-        self.partition, self.lead, self.dtype = partition, lead, np.dtype(dtype)
-        cut = len(lead) - partition.axes
-        self.grid = lead[cut:]
-        self.samples = math.prod(lead[:cut])
+        super().__init__(partition, lead, dtype)
         self.line = is_line(partition)
-        others = tuple(a for a in range(partition.axes) if a not in partition.scan)
-        # user (sample, *grid, channel) <-> native (*scanned, channel, sample, *others)
-        self.order = (*(a + 1 for a in partition.scan), partition.axes + 1, 0, *(a + 1 for a in others))
-        self.inverse = tuple(int(k) for k in np.argsort(self.order))
-        self.axis = len(partition.scan) + 1
-        self.channels = partition.channels
-        self.summed = tuple(a for a in range(len(self.order)) if a != self.axis - 1)
-        self.flat = (self.samples, *self.grid) if cut != 1 else None
         self.tile = self._tile()
         self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= (_FOLD // 2 if self.grid else _FOLD)
         y_bytes = math.prod(lead) * partition.channels * self.dtype.itemsize
@@ -118,29 +108,6 @@ class Plan:
             pool = self._pools.setdefault(samples, deque(maxlen=_POOL))
         pool.append(workspace)
 
-    # Layout ----------------------------------------------------------------------------------
-
-    def native(self, array: np.ndarray) -> np.ndarray:
-        """Return a view of a user's array in native layout."""
-        if self.flat is not None:
-            array = array.reshape((*self.flat, array.shape[-1]))
-        return array.transpose(self.order)
-
-    def user(self, native: np.ndarray) -> np.ndarray:
-        """Return a view of a native array in the user's layout."""
-        array = native.transpose(self.inverse)
-        return array if self.flat is None else array.reshape((*self.lead, array.shape[-1]))
-
-    def _full(self, array: np.ndarray) -> np.ndarray:
-        """Return a Diagonal's array, broadcast to y, in native layout."""
-        shape = (*self.lead, self.partition.channels)
-        return self.native(array if array.shape == shape else np.broadcast_to(array, shape))
-
-    def empty(self) -> np.ndarray:
-        """Return a new native array over all channels."""
-        full = (self.samples, *self.grid, self.partition.channels)
-        return np.empty([full[k] for k in self.order], self.dtype)
-
     # Running ---------------------------------------------------------------------------------
 
     def solve(
@@ -171,7 +138,7 @@ class Plan:
         x, added = (None if a is None else self.native(a) for a in (y0, z0))
         slope = None
         if not isinstance(sigma, Blockwise):
-            slope = self._full(sigma.array)
+            slope = self.full(sigma.array)
             sigma = None
 
         def run(workspace: Workspace, cut: tuple, first: bool) -> None:
@@ -309,7 +276,7 @@ class Plan:
         """Fill the slope buffers of a workspace."""
         buffers = workspace.more("slope")
         if not isinstance(sigma, Blockwise):
-            workspace.put(buffers, self._full(sigma.array)[cut])
+            workspace.put(buffers, self.full(sigma.array)[cut])
             return
         for sheet, buffer in zip(workspace.sheets, buffers, strict=True):
             given = None if value is None else sheet.of(value)

@@ -27,7 +27,7 @@ class Machine(Form):
 
     Notes
     -----
-    With D = σ′(y) at the solution, four sweeps of one procedure (arXiv:2204.12786, §3):
+    With D = σ′(y) at the solution, one procedure with three inputs (arXiv:2204.12786, §3):
 
     ========  ================================  ===================
     forward   y = W z + b + y0                  z = σ(y) + z0
@@ -35,8 +35,7 @@ class Machine(Form):
     dual      u = Wᵀ v + u0                     v = D u + v0
     ========  ================================  ===================
 
-    The dual sweeps the last block first. It is a machine of the same class, and so is the tangent.
-    A machine is an op with inputs (y0, z0) and output z. It is immutable.
+    The dual sweeps the last block first. A machine is an op (y0, z0) -> z, and immutable.
     """
 
     def solve(

@@ -14,7 +14,7 @@ from ..machines import Machine
 from ..records import MachineState
 from .instruments import Majorant, inner, like
 
-__all__ = ["Case"]
+__all__ = ["Case", "pad"]
 
 
 @dataclass(frozen=True)

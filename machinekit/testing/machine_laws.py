@@ -13,7 +13,18 @@ from .case import Case, pad
 from .instruments import array, complex_step, finite_difference, inner, inner_scale, like
 from .report import Finding, compare, equal, skipped, tolerance
 
-__all__ = ["LAWS"]
+__all__ = [
+    "LAWS",
+    "complex_steps",
+    "dual_is_adjoint",
+    "dual_of_dual",
+    "fewer_channels",
+    "finite_differences",
+    "machine_equation",
+    "pullback_is_adjoint",
+    "reachability",
+    "resolvent_inverts",
+]
 
 Law = Callable[[Case], list[Finding]]
 

@@ -13,7 +13,7 @@ from .case import Case
 from .instruments import like
 from .report import Finding, equal
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "inputs_untouched", "kinds_kept", "mixing_refused", "nothing_shared"]
 
 
 def _given(case: Case) -> dict[str, Array]:

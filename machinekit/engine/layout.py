@@ -1,0 +1,58 @@
+"""Two layouts of one array: the user's (*batch, *grid, channel), and the engine's, in which rows are contiguous."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..partitions import Partition
+
+__all__ = ["Layout"]
+
+
+class Layout:
+    """The native layout (*scanned, channel, sample, *others) for one partition, leading shape and dtype.
+
+    Parameters
+    ----------
+    partition : Partition
+    lead : tuple of int
+        (*batch, *grid), no extent zero.
+    dtype : dtype
+    """
+
+    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
+        self.partition, self.lead, self.dtype = partition, lead, np.dtype(dtype)
+        self.channels = partition.channels
+        cut = len(lead) - partition.axes
+        self.grid, self.samples = lead[cut:], math.prod(lead[:cut])
+        self.flat = (self.samples, *self.grid) if cut != 1 else None
+        others = tuple(a for a in range(partition.axes) if a not in partition.scan)
+        self.order = (*(a + 1 for a in partition.scan), partition.axes + 1, 0, *(a + 1 for a in others))
+        self.inverse = tuple(int(k) for k in np.argsort(self.order))
+        self.axis = len(partition.scan) + 1
+        """The sample axis; the channel axis is the one before."""
+        self.summed = tuple(a for a in range(len(self.order)) if a != self.axis - 1)
+
+    def native(self, array: np.ndarray) -> np.ndarray:
+        """Return a view of a user's array in native layout."""
+        if self.flat is not None:
+            array = array.reshape((*self.flat, array.shape[-1]))
+        return array.transpose(self.order)
+
+    def user(self, native: np.ndarray) -> np.ndarray:
+        """Return a view of a native array in the user's layout."""
+        array = native.transpose(self.inverse)
+        return array if self.flat is None else array.reshape((*self.lead, array.shape[-1]))
+
+    def full(self, array: np.ndarray) -> np.ndarray:
+        """Return a Diagonal's array, broadcast to y, in native layout."""
+        shape = (*self.lead, self.partition.channels)
+        return self.native(array if array.shape == shape else np.broadcast_to(array, shape))
+
+    def empty(self) -> np.ndarray:
+        """Return a new native array over all channels."""
+        full = (self.samples, *self.grid, self.partition.channels)
+        return np.empty([full[k] for k in self.order], self.dtype)
