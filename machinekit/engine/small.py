@@ -1,8 +1,8 @@
 """The plan of a small machine: the same schedule with as little Python around it as there can be.
 
 On a machine of a few units the number of calls is the cost, those of the interpreter included. The
-usual call (inputs over all channels, nothing added after σ, one σ for all blocks) takes a straight
-line through here; everything else is left to `Plan`.
+usual call (inputs over all channels, nothing added after σ) takes a straight line through here;
+everything else is left to `Plan`.
 """
 
 from __future__ import annotations
@@ -46,13 +46,17 @@ class SmallPlan(Plan):
         self, weight: np.ndarray, bias: np.ndarray | None, sigma: Any, y0: np.ndarray | None, z0: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Plan.solve`."""
-        if z0 is not None or y0 is None or type(sigma) is not Blockwise or y0.shape[-1] != self.channels:
+        usual = z0 is None and y0 is not None and y0.shape[-1] == self.channels
+        if not usual or (type(sigma) is not Blockwise and sigma.array.shape != y0.shape):  # type: ignore[union-attr]
             return super().solve(weight, bias, sigma, y0, z0)
         workspace = self._ready(weight)
         start = workspace.x_full[0]
-        start[...] = self.native(y0)
+        start[...] = self.native(y0)  # type: ignore[arg-type]
         if bias is not None:
             np.add(start, bias[:, None], start)
+        if type(sigma) is not Blockwise:
+            workspace.more("slope")[0][...] = self.native(sigma.array)
+            sigma = None
         for call in workspace.program(sigma, False):
             call()
         return self._results(workspace)

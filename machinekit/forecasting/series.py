@@ -126,6 +126,8 @@ def _parse(text: str, source: str, column: str | None, date_column: str | None) 
         )
     if len(set(header)) < len(header):
         raise ValueError(f"{source} has columns {header}, some twice; give every column a name of its own")
+    if date_column is not None:
+        _find(header, date_column, "--date-column", source)
     place = _column(header, column, date_column, source)
     dates = _dates(header, date_column, place, source)
     values = [_number(row, place, header, number, source) for number, row in rows[1:]]
@@ -156,7 +158,7 @@ def _column(header: Sequence[str], column: str | None, date_column: str | None, 
 
 def _dates(header: Sequence[str], date_column: str | None, column: int, source: str) -> int | None:
     if date_column is not None:
-        place = _find(header, date_column, "--date-column", source)
+        place = header.index(date_column)
         if place == column:
             raise ValueError(f"--date-column and --column both name {date_column!r}; name two different columns")
         return place
