@@ -7,8 +7,8 @@ of a machine carry the paper's names for the same arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +20,20 @@ __all__ = ["Cotangent", "MachineCotangent", "MachineState", "MachineTangent", "S
 
 Arrays = tuple[Any, ...]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class _lazy:
+    """An attribute computed when first asked for and then kept: `functools.cached_property` without its lock."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make, self.name = make, make.__name__
+        update_wrapper(self, make)  # type: ignore[arg-type]
+
+    def __get__(self, record: Any, owner: Any = None) -> Any:
+        if record is None:
+            return self
+        value = record.__dict__[self.name] = self.make(record)
+        return value
 
 
 class _Record:
@@ -249,23 +263,24 @@ class MachineCotangent(Cotangent):
         parameters: Mapping[str, Array],
         slope: Array | None,
     ) -> None:
-        self.__dict__.update(
-            saved=saved, outputs=seeds, parameters=parameters, weight=parameters["weight"],
-            bias=parameters.get("bias"), slope=slope, contributions=_NOTHING, _widths=widths, _arity=arity,
-        )  # fmt: skip
+        object.__setattr__(self, "__dict__", {
+            "saved": saved, "outputs": seeds, "parameters": parameters, "weight": parameters["weight"],
+            "bias": parameters.get("bias"), "slope": slope, "contributions": _NOTHING, "_widths": widths,
+            "_arity": arity,
+        })  # fmt: skip
 
-    @cached_property
+    @_lazy
     def y0(self) -> Array:
         """v, cut to the channels of y0."""
         return _copied(self.saved.z, self._widths[0])
 
-    @cached_property
+    @_lazy
     def z0(self) -> Array:
         """u, cut to the channels of z0."""
         return _copied(self.saved.y, self._widths[1])
 
-    @cached_property
-    def inputs(self) -> Arrays:  # type: ignore[override]
+    @_lazy
+    def inputs(self) -> Arrays:
         """The cotangents of the state's inputs."""
         return (self.y0, self.z0)[: self._arity]
 

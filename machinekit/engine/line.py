@@ -239,29 +239,31 @@ class PlainLine(Line):
     """
 
     def kernel_shapes(self) -> list[tuple[int, int]]:
-        """The kernels of the past and of the present."""
-        c = self.partition.channels
-        return [(c, self.memory * c), (c, c)]
+        """The kernel of the past, and for each block that of the present, each contiguous."""
+        c, blocks = self.partition.channels, self.partition.blocks
+        present = [(b.stop - b.start, self.reads(b).stop - self.reads(b).start) for b in blocks]
+        return [(c, self.memory * c), *present]
 
     def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
         """See `Workspace.gather`."""
         if self.memory:
             kernels[0][...] = self.past(weight)
-        kernels[1][...] = self.present(weight)
+        present = self.present(weight)
+        for block, kernel in zip(self.partition.blocks, kernels[1:], strict=True):
+            kernel[...] = present[block, self.reads(block)]
 
     @classmethod
     def gathered(cls, partition: Partition, weight: np.ndarray, dtype: Any) -> list[np.ndarray]:
-        """Return the kernels for workspaces that take them as they are; a view where rows are contiguous in one."""
+        """Return gathered kernels for workspaces that take them as they are."""
         rows = cls(partition, 0, (0,) * partition.axes, dtype)
-        present = rows.present(weight)
-        past = rows.past(weight) if rows.memory else present[:, :0]
-        return [k.astype(dtype, copy=k.strides[1] != k.itemsize, order="C") for k in (past, present)]
+        rows.gather(weight, rows.kernels)
+        return rows.kernels
 
     def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """The past at once, then block by block what the blocks before bring, and the pointwise step."""
         p, c, y = self.partition, self.partition.channels, self.y[0]
         scratch = np.empty((c, self.samples), self.dtype)
-        past, present = self.kernels
+        past, *present = self.kernels
         calls: Program = []
         for t in self.times_in_order():
             now = slice(t * c, (t + 1) * c)
@@ -275,7 +277,7 @@ class PlainLine(Line):
                 if reads.stop > reads.start:
                     part = scratch[: block.stop - block.start]
                     done = self.z[t * c + reads.start : t * c + reads.stop]
-                    calls.append(partial(present[block, reads].dot, done, part))
+                    calls.append(partial(present[k].dot, done, part))
                     calls.append(partial(np.add, y[rows], part, y[rows]))
                 calls += self.pointwise(sigma, added, k, 0, rows, self.z[rows])
         return calls + self.contraction(contract)

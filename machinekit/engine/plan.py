@@ -22,7 +22,7 @@ from .line import FoldedLine, PlainLine, is_line
 from .pointwise import slopes_into
 from .workspace import Program, Workspace
 
-__all__ = ["NotFinite", "Plan"]
+__all__ = ["POOL", "NotFinite", "Plan"]
 
 _TILE_BYTES = 1 << 20
 """Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
@@ -31,7 +31,8 @@ _FOLD = 40_000
 """Multiply-adds of an identity below which it is cheaper than one more array call; half of it where there is a past."""
 _OWN_BYTES = 1 << 22
 """Size of y from which a call makes its own buffers and returns them, instead of copying out of pooled ones."""
-_POOL = 8
+POOL = 8
+"""Workspaces that wait for the next call, for each size of tile."""
 
 
 class NotFinite(ArithmeticError):
@@ -105,7 +106,7 @@ class Plan(Layout):
             return
         pool = self._pools.get(samples)
         if pool is None:
-            pool = self._pools.setdefault(samples, deque(maxlen=_POOL))
+            pool = self._pools.setdefault(samples, deque(maxlen=POOL))
         pool.append(workspace)
 
     # Running ---------------------------------------------------------------------------------

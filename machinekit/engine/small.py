@@ -8,6 +8,7 @@ everything else is left to `Plan`.
 from __future__ import annotations
 
 from cmath import isfinite
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ..activations import Blockwise
 from ..partitions import Partition
 from .line import FoldedLine
-from .plan import NotFinite, Plan
+from .plan import POOL, NotFinite, Plan
 from .pointwise import slopes_into
 
 __all__ = ["SmallPlan", "make_plan"]
@@ -27,48 +28,52 @@ class SmallPlan(Plan):
     def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
         super().__init__(partition, lead, dtype)
         self.plain = not partition.axes and len(lead) == 1
+        self._idle: deque[FoldedLine] = deque(maxlen=POOL)
+        self._pools[self.samples] = self._idle  # type: ignore[assignment]
 
     def native(self, array: np.ndarray) -> np.ndarray:
         """See `Plan.native`."""
         return array.T if self.plain else super().native(array)
 
+    def solve(
+        self, weight: np.ndarray, bias: np.ndarray | None, sigma: Any, y0: np.ndarray | None, z0: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `Plan.solve`."""
+        if z0 is not None or y0 is None or y0.shape[-1] != self.channels:
+            return super().solve(weight, bias, sigma, y0, z0)
+        slope = None
+        if type(sigma) is not Blockwise:
+            if sigma.array.shape != y0.shape:
+                return super().solve(weight, bias, sigma, y0, z0)
+            slope, sigma = sigma.array, None
+        workspace = self._ready(weight)
+        start = workspace.x_full[0]
+        start[...] = y0.T if self.plain else self.native(y0)
+        if bias is not None:
+            np.add(start, bias[:, None], start)
+        if slope is not None:
+            workspace.more("slope")[0][...] = self.native(slope)
+        for call in workspace.program(sigma, False):
+            call()
+        return self._results(workspace)
+
     def _ready(self, weight: np.ndarray) -> FoldedLine:
         """Return a loaded workspace."""
         try:
-            workspace: Any = self._pools[self.samples].pop()
-        except (KeyError, IndexError):
+            workspace = self._idle.pop()
+        except IndexError:
             return self.take(self.samples, weight)  # type: ignore[return-value]
         if workspace.loaded is not weight:
             workspace.load(weight)
         return workspace
 
-    def solve(
-        self, weight: np.ndarray, bias: np.ndarray | None, sigma: Any, y0: np.ndarray | None, z0: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Plan.solve`."""
-        usual = z0 is None and y0 is not None and y0.shape[-1] == self.channels
-        if not usual or (type(sigma) is not Blockwise and sigma.array.shape != y0.shape):  # type: ignore[union-attr]
-            return super().solve(weight, bias, sigma, y0, z0)
-        workspace = self._ready(weight)
-        start = workspace.x_full[0]
-        start[...] = self.native(y0)  # type: ignore[arg-type]
-        if bias is not None:
-            np.add(start, bias[:, None], start)
-        if type(sigma) is not Blockwise:
-            workspace.more("slope")[0][...] = self.native(sigma.array)
-            sigma = None
-        for call in workspace.program(sigma, False):
-            call()
-        return self._results(workspace)
-
     def _results(self, workspace: FoldedLine) -> tuple[np.ndarray, np.ndarray]:
         """Copy y and z out and put the workspace back; an identity may have spread what is not finite."""
         flat = workspace.flat
-        size = flat.dot(flat)
-        if not isfinite(size):
+        if not isfinite(flat.dot(flat)):
             raise NotFinite
         y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
-        self.give(workspace, self.samples)
+        self._idle.append(workspace)
         if self.plain:
             return y.T, z.T
         return self.user(y), self.user(z)
@@ -85,14 +90,13 @@ class SmallPlan(Plan):
         """See `Plan.pullback`."""
         y, z, value = state
         seed, added = seeds
-        usual = added is None and seed is not None and seed.shape[-1] == self.channels and type(sigma) is Blockwise
-        if not usual:
+        if added is not None or seed is None or seed.shape[-1] != self.channels or type(sigma) is not Blockwise:
             return super().pullback(weight, sigma, state, seeds, dead, bias_shape)
         workspace = self._ready(weight)
         z = self.native(z)
         slopes_into(sigma, self.native(y), None if value is None else z, workspace.more("slope")[0], self.axis - 1)
         workspace.primal(z)
-        workspace.x_full[0][...] = self.native(seed)  # type: ignore[arg-type]
+        workspace.x_full[0][...] = self.native(seed)
         for call in workspace.program(None, False, "first"):
             call()
         out = workspace.collected()

@@ -81,6 +81,7 @@ class Workspace:
         self.partition, self.dtype = partition, np.dtype(dtype)
         self.loaded: Any = None
         self._programs: dict[Any, Program] = {}
+        self._last: tuple = (self, False, "", [])
         self._more: dict[str, list[np.ndarray]] = {}
         self.own_kernels = kernels is None
         self._arrange()
@@ -141,10 +142,14 @@ class Workspace:
             Whether the weight cotangent of the machine whose dual this is is computed on the way, and
             written or added to what earlier tiles left.
         """
+        last = self._last
+        if last[0] is sigma and last[1] is added and last[2] == contract:
+            return last[3]
         key = (sigma, added, contract)
         known = self._programs.get(key)
         if known is None:
             known = self._programs[key] = self.build(sigma, added, contract)
+        self._last = (*key, known)
         return known
 
     def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:

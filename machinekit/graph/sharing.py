@@ -88,7 +88,8 @@ class Sharing:
     def gather(self, cotangents: Mapping[str, Cotangent]) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return the summed cotangents under the listed names, and every occurrence's contribution."""
         contributions: dict[str, Array] = {}
-        for name, cotangent in cotangents.items():
+        for name in self.parts:
+            cotangent = cotangents[name]
             inside = cotangent.contributions or cotangent.parameters
             contributions.update({f"{name}.{key}": array for key, array in inside.items()})
         sums: dict[str, list[Array]] = {}

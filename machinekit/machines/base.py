@@ -96,11 +96,9 @@ class Machine(Form):
 
     def _solved(self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...]) -> MachineState:
         y, z = self._resolvent(plan, y0, z0, lead, self.bias)
-        full = y.shape[-1]
-        widths = (full if y0 is None else y0.shape[-1], full if z0 is None else z0.shape[-1])
         if z0 is None:
-            return machine_state(y, z, (y0,), widths, self._sigma)
-        return machine_state(y, z, (y0, z0), widths, None)
+            return machine_state(y, z, (y0,), (y0.shape[-1], y.shape[-1]), self._sigma)  # type: ignore[union-attr]
+        return machine_state(y, z, (y0, z0), (y.shape[-1] if y0 is None else y0.shape[-1], z0.shape[-1]), None)
 
     def _resolvent(
         self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], bias: Array | None = None
@@ -269,14 +267,14 @@ class Machine(Form):
         one more for W̄ (arXiv:2204.12786, §3, eqs. (12)–(14)).
         """
         key = dual_key(state, z, y)
-        plan = None if key is None else self._known.get(key)
+        plan = self._known.get(key)
         at = cast(MachineState, state)
-        if plan is None or any(a is not None and a.dtype != plan.dtype for a in (at.y, at.z, z, y)):
+        if plan is None or key[-1] != plan.dtype:
             at = check_state(self, state)
             lead = tuple(at.y.shape[:-1])
             check_signals(self, {"z": z, "y": y}, lead)
             plan = self._plan(lead, at.y, at.z, z, y, dual=True)
-            if plan is not None and key is not None:
+            if plan is not None and key:
                 self._remember(key, plan)
         u, v, weight, bias = self._pulled(plan, at, z, y)
         parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}

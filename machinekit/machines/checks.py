@@ -138,11 +138,21 @@ def widen(machine: Form, array: Array | None, lead: tuple[int, ...]) -> Array:
     return namespace(array).concat([array, rest], axis=-1)
 
 
-def dual_key(state: Any, z: Any, y: Any) -> tuple | None:
-    """Return the shapes of a pullback of NumPy arrays, by which its plan is known; None for anything else."""
-    if not (isinstance(state, MachineState) and type(state.y) is np.ndarray and type(state.z) is np.ndarray):
-        return None
-    if not ((z is None or type(z) is np.ndarray) and (y is None or type(y) is np.ndarray)):
-        return None
-    shapes = (None if z is None else z.shape, None if y is None else y.shape)
-    return (state.y.shape, state.z.shape, *shapes)
+def dual_key(state: Any, z: Any, y: Any) -> tuple:
+    """Return the shapes and the one dtype of a pullback of NumPy arrays, by which its plan is known; else ()."""
+    if not isinstance(state, MachineState):
+        return ()
+    first, second = state.y, state.z
+    if type(first) is not np.ndarray or type(second) is not np.ndarray:
+        return ()
+    dtype = first.dtype
+    shape_z = shape_y = None
+    if z is not None:
+        if type(z) is not np.ndarray or z.dtype != dtype:
+            return ()
+        shape_z = z.shape
+    if y is not None:
+        if type(y) is not np.ndarray or y.dtype != dtype:
+            return ()
+        shape_y = y.shape
+    return (first.shape, second.shape, shape_z, shape_y, dtype) if second.dtype == dtype else ()

@@ -15,7 +15,7 @@ from ..machines import Machine
 from ..partitions import Partition
 from ..records import MachineState
 
-__all__ = ["Majorant", "complex_step", "finite_difference", "inner", "inner_scale", "like"]
+__all__ = ["Majorant", "array", "complex_step", "finite_difference", "inner", "inner_scale", "like"]
 
 STEP = 1e-20
 """Complex step; far below the square root of the smallest relative change, so exact to rounding."""
@@ -79,7 +79,7 @@ def finite_difference(function: Callable[[Array], Any], point: Array, direction:
     Examples
     --------
     >>> import numpy as np
-    >>> round(finite_difference(lambda x: (x**3).sum(), np.array([2.0]), np.array([1.0])), 9)
+    >>> float(round(finite_difference(lambda x: (x**3).sum(), np.array([2.0]), np.array([1.0])), 9))
     12.0
     """
     coarse, fine = (
