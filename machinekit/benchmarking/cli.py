@@ -29,8 +29,7 @@ QUICK = ("dense-small", "conv-small", "rec-small")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the benchmarks to a parser."""
-    parser.add_argument("--backend", help="numpy, cupy, cupy:1; by default MACHINEKIT_BACKEND, else numpy")
+    """Add the options of the benchmarks, but for ``--backend``, which every command has, to a parser."""
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument(
         "--workload", nargs="+", metavar="ID", help="from: " + ", ".join(w.id for w in WORKLOADS) + "; by default all"
@@ -170,6 +169,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
 def main(argv: Sequence[str] | None = None, output: str | None = None) -> int:
     """Parse a command line and run it; `output` is the default folder for files."""
     parser = argparse.ArgumentParser(prog="bench", description="Benchmarks of machinekit; times in microseconds.")
+    parser.add_argument("--backend", help="numpy, cupy, cupy:1; by default MACHINEKIT_BACKEND, else numpy")
     add_arguments(parser)
     parser.set_defaults(output=output)
     return run(parser.parse_args(argv))

@@ -33,7 +33,7 @@ def plan_calls_only(problem: Problem) -> Callable[[], Any] | None:
     there, back = (p.take(p.samples, w) for p, w in ((forward, m.weight), (dual, m._mirrored.weight)))
     start, seeded, slope = there.x_full[0], back.x_full[0], back.more("slope")[0]
     sweep, sweep_back = there.program(sigma, False), back.program(None, False, "first")
-    y, z, axis = there.y_full[0], there.z_full[0], forward.axis - 1
+    y, z, axis = there.y_full[0], there.z_full[0], forward.channel_axis
 
     def gradient() -> Any:
         start[...] = forward.native(y0)

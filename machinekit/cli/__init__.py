@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import forecast, info
+from . import bench, forecast, info
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (info, forecast)
+_COMMANDS = (info, forecast, bench)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -54,10 +54,14 @@ class GridWorkspace(Workspace):
     samples : int
     grid : tuple of int
     dtype : dtype
+    samples_last : bool
+        Whether samples, not positions, are innermost; whichever is longer makes the longer runs to copy.
     """
 
-    def __init__(self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any) -> None:
-        self.samples, self.grid = samples, grid
+    def __init__(
+        self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any, samples_last: bool = False
+    ) -> None:
+        self.samples, self.grid, self.samples_last = samples, grid, samples_last
         everything, ordered = lag_boxes(partition)
         self.lags = [*everything, ordered]
         self.counts = [math.prod(map(len, box)) for box in self.lags]
@@ -65,22 +69,25 @@ class GridWorkspace(Workspace):
         self.others = tuple(a for a in range(partition.axes) if a not in partition.scan)
         self.axes = (*self.scanned, *self.others)
         self.outer: list[np.ndarray] = []
+        self._primal: Any = None
+        self._primal_sheet: Any = None
         super().__init__(partition, dtype)
 
     def _arrange(self) -> None:
         p, s = self.partition, len(self.scanned)
         wide = [n + before + after for n, (before, after) in zip(self.grid, p.padding, strict=True)]
         inside = [slice(before, before + n) for n, (before, _) in zip(self.grid, p.padding, strict=True)]
-        lead, tail = [wide[a] for a in self.scanned], [wide[a] for a in self.others]
-        self.padded = np.zeros((*lead, p.channels, self.samples, *tail), self.dtype)
-        all_ = slice(None)
-        core = self.padded[(*(inside[a] for a in self.scanned), all_, all_, *(inside[a] for a in self.others))]
+        everything = slice(None)
+        tail = self._with_samples(self.samples, [wide[a] for a in self.others])
+        self.padded = np.zeros((*(wide[a] for a in self.scanned), p.channels, *tail), self.dtype)
+        core_tail = self._with_samples(everything, [inside[a] for a in self.others])
+        core = self.padded[(*(inside[a] for a in self.scanned), everything, *core_tail)]
         order = (s, *range(s), *range(s + 1, s + 2 + len(self.others)))  # channel first
         self.boxes = list(p.boxes(self.grid))
         self.sheets = []
         for box in self.boxes:
             spans = [box[a].stop - box[a].start for a in self.scanned]
-            shape = (p.channels, *spans, self.samples, *(self.grid[a] for a in self.others))
+            shape = (p.channels, *spans, *self._with_samples(self.samples, [self.grid[a] for a in self.others]))
             self.sheets.append(Sheet(shape, tuple(box[a] for a in self.scanned), order, 0))
         self.z_full = [sheet.of(core) for sheet in self.sheets]
         self.y = [np.empty(sheet.matrix_shape, self.dtype) for sheet in self.sheets]
@@ -93,6 +100,10 @@ class GridWorkspace(Workspace):
             rows[-1] = self.counts[-1] * max(p.sizes)
         self.taps = np.zeros(max(rows) * largest, self.dtype)
         self.scratch = np.empty(p.channels * largest, self.dtype)
+
+    def _with_samples(self, samples: Any, others: list) -> list:
+        """Return what belongs to the samples and to the axes that are not scanned, in native order."""
+        return [*others, samples] if self.samples_last else [samples, *others]
 
     def kernel_shapes(self) -> list[tuple[int, int]]:
         """One for each box of lags: (out, in × lags)."""
@@ -112,18 +123,19 @@ class GridWorkspace(Workspace):
         return weight[tuple(taps)].transpose((n + 1, n, *self.axes))
 
     def _window(self, box: tuple[slice, ...], lags: Lags, channels: slice) -> np.ndarray:
-        """Return the view (channel, *lag, *scanned, sample, *others) of padded z at positions minus lags."""
+        """Return the view (channel, *lag, *scanned, sample and others) of padded z at positions minus lags."""
         p, s, z = self.partition, len(self.scanned), self.padded
-        place = {a: i for i, a in enumerate(self.scanned)} | {a: s + 2 + i for i, a in enumerate(self.others)}
+        first, sample = (s + 1, z.ndim - 1) if self.samples_last else (s + 2, s + 1)
+        place = {a: i for i, a in enumerate(self.scanned)} | {a: first + i for i, a in enumerate(self.others)}
         corner: list[Any] = [slice(None)] * z.ndim
         corner[s] = channels
         for a in self.axes:
             corner[place[a]] = slice(box[a].start + p.padding[a][0] - lags[a].start, None)
-        spans = [box[a].stop - box[a].start for a in self.axes]
         shape = [channels.stop - channels.start, *(len(lags[a]) for a in self.axes)]
         strides = [z.strides[s], *(-z.strides[place[a]] for a in self.axes)]
-        inner = [(n, z.strides[place[a]]) for n, a in zip(spans, self.axes, strict=True)]
-        inner.insert(s, (self.samples, z.strides[s + 1]))
+        spans = {a: (box[a].stop - box[a].start, z.strides[place[a]]) for a in self.axes}
+        tail = self._with_samples((self.samples, z.strides[sample]), [spans[a] for a in self.others])
+        inner = [*(spans[a] for a in self.scanned), *tail]
         shape += [n for n, _ in inner]
         strides += [stride for _, stride in inner]
         return np.lib.stride_tricks.as_strided(z[tuple(corner)], shape, strides)
@@ -142,14 +154,16 @@ class GridWorkspace(Workspace):
         if contract and not self.outer:
             self.outer = [np.zeros(s[::-1], self.dtype) for s in self.kernel_shapes()]
         calls: Program = []
+        everyone = slice(0, p.channels)
         for i, y in enumerate(self.y):
-            primal = self.more("primal")[i].reshape(y.shape) if contract else None
             first = contract == "first" and not i
+            if contract:
+                calls.append(partial(self._turn_to, i))
             for r, lags in enumerate(self.lags[:-1]):
-                taps, copy = self._tap_copy(i, lags, slice(0, p.channels))
+                taps, copy = self._tap_copy(i, lags, everyone)
                 calls += [copy, *self._push(self.kernels[r], taps, y)]
-                if primal is not None:
-                    calls.append(_product(taps, primal, self.outer[r], first))
+                if contract:
+                    calls.append(partial(self._product, taps, everyone, self.outer[r], first))
             for k in p.block_order:
                 block = p.blocks[k]
                 calls += self.pointwise(sigma, added, k, i, block, self.z_full[i][block])
@@ -159,11 +173,11 @@ class GridWorkspace(Workspace):
                 taps, copy = self._tap_copy(i, self.lags[-1], block)
                 columns = slice(block.start * self.counts[-1], block.stop * self.counts[-1])
                 calls += [copy, *self._push(self.kernels[-1][later, columns], taps, y[later])]
-                if primal is not None and not self.whole:
-                    calls.append(_product(taps, primal[later], self.outer[-1][columns, later], first))
-            if primal is not None and self.whole:
+                if contract and not self.whole:
+                    calls.append(partial(self._product, taps, later, self.outer[-1][columns, later], first))
+            if contract and self.whole:
                 taps = self.taps[: self.counts[-1] * p.channels * y.shape[1]].reshape(-1, y.shape[1])
-                calls.append(_product(taps, primal, self.outer[-1], first))
+                calls.append(partial(self._product, taps, everyone, self.outer[-1], first))
         return calls
 
     def _push(self, kernel: np.ndarray, taps: np.ndarray, y: np.ndarray) -> Program:
@@ -172,7 +186,19 @@ class GridWorkspace(Workspace):
 
     def primal(self, z: np.ndarray) -> None:
         """See `Workspace.primal`."""
-        self.put(self.more("primal"), z)
+        self._primal = z
+
+    def _turn_to(self, sheet: int) -> None:
+        """Cut the solution to a sheet; a copy only where positions do not lie side by side."""
+        self._primal_sheet = self.sheets[sheet].of(self._primal).reshape(self.y[sheet].shape)
+
+    def _product(self, taps: np.ndarray, later: slice, out: np.ndarray, first: bool) -> None:
+        """``out = taps zᵀ`` for the blocks that read the taps, or add it."""
+        z = self._primal_sheet[later].T
+        if first:
+            np.matmul(taps, z, out)
+        else:
+            np.add(out, np.dot(taps, z), out)
 
     def collected(self) -> np.ndarray:
         """Put the products in place; the kernel of the dual is the transposed kernel. See `Workspace.collected`."""
@@ -188,13 +214,5 @@ class GridWorkspace(Workspace):
         for box, outer in zip(self.lags, self.outer, strict=True):
             cut = self._cut(mirrored, box)  # (out, in, *lag), of which `outer` holds (in × lag, out)
             cut[...] = outer.T.reshape(cut.shape)
+        self._primal = self._primal_sheet = None
         return out
-
-
-def _product(taps: np.ndarray, primal: np.ndarray, out: np.ndarray, first: bool) -> partial:
-    """Return the call ``out = taps primalᵀ``, or the one that adds it."""
-    return partial(np.matmul if first else _add_product, taps, primal.T, out)
-
-
-def _add_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    np.add(out, np.dot(a, b), out)

@@ -21,20 +21,22 @@ class Layout:
     lead : tuple of int
         (*batch, *grid), no extent zero.
     dtype : dtype
+    samples_last : bool
+        (*scanned, channel, *others, sample) instead.
     """
 
-    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any, samples_last: bool = False) -> None:
         self.partition, self.lead, self.dtype = partition, lead, np.dtype(dtype)
         self.channels = partition.channels
         cut = len(lead) - partition.axes
         self.grid, self.samples = lead[cut:], math.prod(lead[:cut])
         self.flat = (self.samples, *self.grid) if cut != 1 else None
-        others = tuple(a for a in range(partition.axes) if a not in partition.scan)
-        self.order = (*(a + 1 for a in partition.scan), partition.axes + 1, 0, *(a + 1 for a in others))
+        others = tuple(a + 1 for a in range(partition.axes) if a not in partition.scan)
+        tail = (*others, 0) if samples_last else (0, *others)
+        self.order = (*(a + 1 for a in partition.scan), partition.axes + 1, *tail)
         self.inverse = tuple(int(k) for k in np.argsort(self.order))
-        self.axis = len(partition.scan) + 1
-        """The sample axis; the channel axis is the one before."""
-        self.summed = tuple(a for a in range(len(self.order)) if a != self.axis - 1)
+        self.sample_axis, self.channel_axis = self.order.index(0), len(partition.scan)
+        self.summed = tuple(a for a in range(len(self.order)) if a != self.channel_axis)
 
     def native(self, array: np.ndarray) -> np.ndarray:
         """Return a view of a user's array in native layout."""

@@ -24,7 +24,7 @@ from .workspace import Program, Workspace
 
 __all__ = ["POOL", "NotFinite", "Plan"]
 
-_TILE_BYTES = 1 << 20
+_TILE_BYTES = 3 << 19
 """Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
 _LINE_BYTES = 1 << 22
 _FOLD = 40_000
@@ -54,6 +54,10 @@ class Plan(Layout):
         super().__init__(partition, lead, dtype)
         self.line = is_line(partition)
         self.tile = self._tile()
+        run = next((self.grid[a] for a in reversed(range(partition.axes)) if a not in partition.scan), self.samples)
+        self.samples_last = not self.line and self.tile == self.samples > run
+        if self.samples_last:
+            super().__init__(partition, lead, dtype, samples_last=True)
         self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= (_FOLD // 2 if self.grid else _FOLD)
         y_bytes = math.prod(lead) * partition.channels * self.dtype.itemsize
         self.fresh = self.line and not self.fold and self.tile == self.samples and y_bytes >= _OWN_BYTES
@@ -89,7 +93,7 @@ class Plan(Layout):
 
     def _new(self, samples: int, weight: np.ndarray) -> Workspace:
         if not self.line:
-            return GridWorkspace(self.partition, samples, self.grid, self.dtype)
+            return GridWorkspace(self.partition, samples, self.grid, self.dtype, self.samples_last)
         if self.fold:
             return FoldedLine(self.partition, samples, self.grid, self.dtype)
         if not self.fresh:
@@ -179,7 +183,7 @@ class Plan(Layout):
                 continue
             workspace = self.take(size, weight)
             for at in range(start, stop, size):
-                cut = (*(slice(None),) * self.axis, slice(at, at + size))
+                cut = (*(slice(None),) * self.sample_axis, slice(at, at + size))
                 run(workspace, cut, at == start)
                 self._store(workspace, y[cut], z[cut])
             self._end(workspace, size, finish)

@@ -94,7 +94,7 @@ class SmallPlan(Plan):
             return super().pullback(weight, sigma, state, seeds, dead, bias_shape)
         workspace = self._ready(weight)
         z = self.native(z)
-        slopes_into(sigma, self.native(y), None if value is None else z, workspace.more("slope")[0], self.axis - 1)
+        slopes_into(sigma, self.native(y), None if value is None else z, workspace.more("slope")[0], self.channel_axis)
         workspace.primal(z)
         workspace.x_full[0][...] = self.native(seed)
         for call in workspace.program(None, False, "first"):

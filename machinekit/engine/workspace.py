@@ -109,7 +109,7 @@ class Workspace:
             self.loaded = weight
 
     def more(self, name: str) -> list[np.ndarray]:
-        """Return extra buffers in the sheets' shapes: "slope", "added", "primal"."""
+        """Return extra buffers in the sheets' shapes: "slope", "added"."""
         if name not in self._more:
             self._more[name] = [np.empty(s.shape, self.dtype) for s in self.sheets]
         return self._more[name]

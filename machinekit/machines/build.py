@@ -31,6 +31,7 @@ __all__ = [
     "cast",
     "draw",
     "integer",
+    "on_device_of",
     "read_bias",
     "read_dtype",
     "read_generator",
@@ -242,3 +243,8 @@ def read_keep(mask: Any, partition: Partition) -> np.ndarray:
     if tuple(mask.shape) != partition.weight_shape:
         raise ValueError(f"mask has shape {tuple(mask.shape)}; pass the shape of the weight, {partition.weight_shape}")
     return np.array(to_host(mask), dtype=bool)
+
+
+def on_device_of(array: Array, mask: np.ndarray) -> Array:
+    """Return a host mask where an array is: itself for NumPy, a copy elsewhere."""
+    return mask if isinstance(array, np.ndarray) else backend_of(array).from_host(mask)

@@ -13,7 +13,7 @@ from ..arrays import Array, Backend, as_array, backend_of, dtype_name, namespace
 from ..engine import Plan, PlanCache
 from ..linear import transpose
 from ..partitions import Partition
-from .build import Given, cast, read_bias, read_dtype, read_keep, read_slope, read_weight
+from .build import Given, cast, on_device_of, read_bias, read_dtype, read_keep, read_slope, read_weight
 from .checks import check_direction
 from .describe import describe, summary
 
@@ -63,7 +63,7 @@ class Form:
         self.__dict__.update(
             partition=partition, weight=weight, bias=bias, dtype=xp.result_type(*arrays),
             precision=precision(weight, "weight"), _sigma=sigma, _live=live, _pruned=pruned,
-            _live_here=backend_of(weight).from_host(live) if live_here is None else live_here,
+            _live_here=on_device_of(weight, live) if live_here is None else live_here,
             _plans=PlanCache() if plans is None else plans, _known={},
         )  # fmt: skip
 
@@ -252,7 +252,7 @@ class Form:
             Wrong shape or dtype.
         """
         live = self._live & read_keep(mask, self.partition)
-        here = backend_of(self.weight).from_host(live)
+        here = on_device_of(self.weight, live)
         xp = namespace(self.weight)
         weight = xp.where(here, self.weight, xp.zeros_like(self.weight))
         return self._derive(weight=weight, live=live, live_here=here, pruned=True)
