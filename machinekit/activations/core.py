@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..arrays import Array, as_array, dtype_name, namespace, precision
+from ..arrays import Array, as_array, astype, dtype_name, namespace, precision
 
 __all__ = ["Activation", "Blockwise", "ComplexStep", "Diagonal", "Pointwise"]
 
@@ -31,7 +31,7 @@ class ComplexStep:
             )
         xp = namespace(y)
         wide = xp.complex64 if precision(y, "y") == "single" else xp.complex128
-        value = self.function(xp.astype(y, wide) + 1j * _STEP)
+        value = self.function(astype(y, wide) + 1j * _STEP)
         if not dtype_name(value).startswith("complex"):
             raise TypeError(
                 f"activation {self.name!r} returned {dtype_name(value)} at complex points, so the complex "
@@ -142,8 +142,7 @@ class Diagonal:
     array: Array
 
     def __init__(self, array: Array) -> None:
-        xp = namespace(as_array(array, "array of Diagonal"))
-        object.__setattr__(self, "array", xp.astype(array, array.dtype, copy=True))
+        object.__setattr__(self, "array", astype(as_array(array, "array of Diagonal")))
 
     @classmethod
     def trusted(cls, array: Array) -> Diagonal:

@@ -5,7 +5,7 @@ disagree; nothing is ever moved or cast silently. This is the only place, beside
 where the name ``cupy`` appears.
 """
 
-from .backend import NUMPY, Array, Backend, backend_of, dtype_name, erfc, namespace, real, to_host
+from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, erfc, namespace, real, to_host
 from .checks import DTYPES, as_array, check_alike, common_backend, near, precision
 from .pick import pick_backend
 
@@ -15,6 +15,7 @@ __all__ = [
     "Array",
     "Backend",
     "as_array",
+    "astype",
     "backend_of",
     "check_alike",
     "common_backend",

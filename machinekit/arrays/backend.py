@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NUMPY", "Array", "Backend", "backend_of", "dtype_name", "erfc", "namespace", "real", "to_host"]
+__all__ = ["NUMPY", "Array", "Backend", "astype", "backend_of", "dtype_name", "erfc", "namespace", "real", "to_host"]
 
 Array = Any
 """An array of NumPy, CuPy or any library of the array API standard."""
@@ -100,6 +100,14 @@ def backend_of(array: Array, name: str = "array") -> Backend:
 def dtype_name(array: Array) -> str:
     """Return the plain name of an array's dtype, the same word in every library."""
     return str(getattr(array.dtype, "name", array.dtype)).rpartition(".")[2]
+
+
+def astype(array: Array, dtype: Any = None) -> Array:
+    """Return a copy of an array, cast to a dtype of its library when one is given."""
+    dtype = array.dtype if dtype is None else dtype
+    if isinstance(array, np.ndarray):  # NumPy 2.0 has the method, not yet the function
+        return array.astype(dtype)
+    return backend_of(array).xp.astype(array, dtype, copy=True)
 
 
 def real(array: Array) -> Array:

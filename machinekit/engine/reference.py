@@ -7,7 +7,7 @@ in real, complex and, for linear machines, exact integer and rational arithmetic
 from __future__ import annotations
 
 from ..activations import Pointwise
-from ..arrays import Array, backend_of, namespace
+from ..arrays import Array, astype, backend_of, namespace
 from ..linear import accumulate
 from ..partitions import Partition
 
@@ -49,7 +49,7 @@ def sweep(
     if hasattr(activation, "array"):
         arrays.append(activation.array)
     dtype = xp.result_type(*arrays)
-    y = xp.astype(y0, dtype, copy=True)
+    y = astype(y0, dtype)
     z = backend_of(y0).zeros(y0.shape, dtype)
     sigma = activation.on(y.shape)
     for step in partition.steps(partition.grid(y.shape)):

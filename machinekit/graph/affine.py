@@ -7,7 +7,18 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import Array, Backend, as_array, backend_of, check_alike, namespace, pick_backend, precision, to_host
+from ..arrays import (
+    Array,
+    Backend,
+    as_array,
+    astype,
+    backend_of,
+    check_alike,
+    namespace,
+    pick_backend,
+    precision,
+    to_host,
+)
 from ..linear import rows
 from ..machines.build import cast, draw, integer, read_dtype, read_home
 from ..records import Cotangent, State, Tangent
@@ -226,4 +237,4 @@ def _copy(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     precision(as_array(array, name), name)
     if tuple(array.shape) != shape:
         raise ValueError(f"{name} has shape {tuple(array.shape)}; pass {shape}")
-    return namespace(array).astype(array, array.dtype, copy=True)
+    return astype(array)

@@ -15,6 +15,7 @@ from ..arrays import (
     Array,
     Backend,
     as_array,
+    astype,
     backend_of,
     common_backend,
     dtype_name,
@@ -141,8 +142,7 @@ def read_generator(rng: Any) -> np.random.Generator:
 
 def cast(array: Array, name: str) -> Array:
     """Copy an array to the dtype of a name."""
-    xp = namespace(array)
-    return xp.astype(array, getattr(xp, name), copy=True)
+    return astype(array, getattr(namespace(array), name))
 
 
 def read_home(given_backend: Any, arrays: dict[str, Array]) -> Backend:
@@ -214,7 +214,7 @@ def read_bias(partition: Partition, given: Given, weight: Array) -> Array | None
         raise ValueError(
             f"bias has shape {tuple(bias.shape)}; pass one entry per channel, shape ({partition.channels},)"
         )
-    return namespace(bias).astype(bias, bias.dtype, copy=True)
+    return astype(bias)
 
 
 def read_slope(given: Given, weight: Array, partition: Partition) -> Pointwise:

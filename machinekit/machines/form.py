@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
 from ..activations import Activation, Diagonal, Pointwise
-from ..arrays import Array, Backend, as_array, backend_of, dtype_name, namespace, pick_backend, precision, to_host
-from ..engine import Plan, PlanCache
-from ..linear import transpose
+from ..arrays import (
+    Array,
+    Backend,
+    as_array,
+    astype,
+    backend_of,
+    dtype_name,
+    namespace,
+    pick_backend,
+    precision,
+    to_host,
+)
+from ..engine import PlanCache
 from ..partitions import Partition
 from .build import Given, cast, on_device_of, read_bias, read_dtype, read_keep, read_slope, read_weight
 from .checks import check_direction
 from .describe import describe, summary
+from .kept import Kept
 
 __all__ = ["Form"]
 
-_KNOWN = 32
-"""Shapes that a machine remembers the plans of."""
 
-
-class Form:
+class Form(Kept):
     """An ordered partition, a weight that is zero where dead, a bias or none, and a pointwise map."""
 
     partition: Partition
@@ -34,8 +41,6 @@ class Form:
     _live_here: Array
     dtype: Any
     precision: str
-    _plans: PlanCache
-    _known: dict[tuple, Plan]
 
     def __init__(self, partition: Partition, given: Given) -> None:
         weight, live = read_weight(partition, given)
@@ -75,56 +80,6 @@ class Form:
         new = object.__new__(type(self))
         new._fill(**{**parts, **changes})
         return new
-
-    @cached_property
-    def _mirrored(self) -> Self:
-        """The machine of Wᵀ: all transposed, lag-reversed and swept last first; no bias; its σ is a stand-in."""
-        flipped = {name: transpose(self.partition, getattr(self, "_" + name)) for name in ("live", "live_here")}
-        weight = transpose(self.partition, self.weight)
-        return self._derive(partition=self.partition.dual(), weight=weight, bias=None, **flipped)
-
-    def _mirror(self, sigma: Diagonal) -> Self:
-        """Return the machine of Wᵀ with another σ."""
-        mirrored = self._mirrored
-        if namespace(sigma.array).result_type(mirrored.weight, sigma.array) != mirrored.dtype:
-            return mirrored._derive(sigma=sigma)
-        new = object.__new__(type(self))
-        if len(mirrored._families) >= _KNOWN:
-            mirrored._families.clear()
-        known = mirrored._families.setdefault(tuple(sigma.array.shape), {})
-        new.__dict__.update(mirrored.__dict__, _sigma=sigma, _known=known)
-        return new
-
-    @cached_property
-    def _families(self) -> dict[tuple[int, ...], dict]:
-        """What is remembered for duals of one slope shape: a check that passed once need not be made again."""
-        return {}
-
-    @cached_property
-    def _dead(self) -> np.ndarray | None:
-        """Mask of the weights that are not live, on the host, if some were pruned; else the rule alone tells."""
-        return ~self._live if self._pruned else None
-
-    def _plan(self, lead: tuple[int, ...], *arrays: Array | None, dual: bool = False) -> Plan | None:
-        """Return the plan for a shape, of this machine or of its dual; None where only the reference runs."""
-        if not isinstance(self.weight, np.ndarray) or 0 in lead or not self.partition.channels:
-            return None
-        dtype = np.result_type(self.dtype, *(a for a in arrays if a is not None))
-        return self._plans.plan(self._mirrored.partition if dual else self.partition, lead, dtype)
-
-    def _remember(self, shapes: tuple, plan: Plan) -> None:
-        """Let the next call with these shapes find its plan at once."""
-        if len(self._known) >= _KNOWN:
-            self._known.clear()
-        self._known[shapes] = plan
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave plans out: they can be made again."""
-        dropped = ("_known", "_mirrored", "_families", "_plans", "_dead")
-        return {name: value for name, value in self.__dict__.items() if name not in dropped}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _plans=PlanCache(), _known={})
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a machine does not change; use machine.replace({name}=…), which returns another")
@@ -229,7 +184,7 @@ class Form:
                 changes["bias"] = read_bias(self.partition, given, self.weight)
                 continue
             check_direction(self, name, as_array(array, name))
-            copy = namespace(array).astype(array, array.dtype, copy=True)
+            copy = astype(array)
             if name == "weight":
                 changes["weight"] = self.project(array)
             elif name == "bias":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..activations import Blockwise, Diagonal
-from ..arrays import Array, backend_of, dtype_name, namespace, to_host
+from ..arrays import Array, astype, backend_of, dtype_name, namespace, to_host
 from ..engine import sweep
 from ..linear import apply
 from ..machines import Machine
@@ -60,7 +60,7 @@ def complex_step(function: Callable[[Array], Any], point: Array, direction: Arra
     if dtype_name(point) != "float64":
         raise TypeError(f"point is {dtype_name(point)}; the complex step is taken in float64")
     xp = namespace(point)
-    value = function(array(xp.astype(point, xp.complex128) + 1j * (STEP * direction)))
+    value = function(array(astype(point, xp.complex128) + 1j * (STEP * direction)))
     imag = np.imag(value) / STEP
     return imag if isinstance(imag, np.ndarray) and imag.ndim else float(imag)
 

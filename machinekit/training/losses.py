@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..activations.smooth import logistic_pair, softplus
-from ..arrays import Array, backend_of, dtype_name, namespace, near, real, to_host
+from ..arrays import Array, astype, backend_of, dtype_name, namespace, near, real, to_host
 from .samples import Samples, read_samples, total
 
 __all__ = ["Loss", "get_loss", "huber", "logistic", "softmax_cross_entropy", "squared_error"]
@@ -160,7 +160,7 @@ def _softmax(p: Array) -> Array:
 def _one_hot(labels: Array, p: Array) -> Array:
     home = backend_of(p)
     xp, channels = home.xp, p.shape[-1]
-    wide = xp.astype(labels, xp.int64)
+    wide = astype(labels, xp.int64)
     host = to_host(xp.reshape(xp.any((wide < 0) | (wide >= channels)), (1,)))
     if host.item():
         raise ValueError(
@@ -168,7 +168,7 @@ def _one_hot(labels: Array, p: Array) -> Array:
             "mend the labels, or mask those samples"
         )
     hit = wide[..., None] == home.from_host(np.arange(channels))
-    return xp.astype(hit, real(p).dtype)
+    return astype(hit, real(p).dtype)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, backend_of, namespace
+from ..arrays import Array, astype, backend_of
 from ..graph.op import check_op_kind, parameters, pullback, replace, solve
 from ..machines.build import integer, read_generator
 from ..records import State
@@ -254,7 +254,7 @@ class Objective:
 
 def _copy(array: Array, name: str) -> Array:
     backend_of(array, name)
-    return namespace(array).astype(array, array.dtype, copy=True)
+    return astype(array)
 
 
 def _take(array: Array | None, index: np.ndarray) -> Array | None:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..arrays import Array, as_array, backend_of, common_backend, dtype_name, namespace, precision, to_host
+from ..arrays import Array, as_array, astype, backend_of, common_backend, dtype_name, namespace, precision, to_host
 
 __all__ = ["Samples", "read_samples", "total"]
 
@@ -130,7 +130,7 @@ def _count(mask: Array | None, lead: tuple[int, ...]) -> int:
             raise ValueError(f"p has samples of shape {lead}, none at all, and a mean over nothing; pass at least one")
         return samples
     xp = backend_of(mask).xp
-    count = int(total(xp.astype(mask, xp.int64)))
+    count = int(total(astype(mask, xp.int64)))
     if not count:
         raise ValueError(
             f"mask counts none of the {samples} samples, and a mean over nothing; set at least one entry to True"

@@ -1,0 +1,86 @@
+"""What a machine keeps beside its parts, and can make again at any time: plans, and its mirror image."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from ..activations import Diagonal
+from ..arrays import Array, namespace
+from ..engine import Plan, PlanCache
+from ..linear import transpose
+from ..partitions import Partition
+
+__all__ = ["Kept"]
+
+_KNOWN = 32
+"""Shapes that a machine remembers the plans of."""
+
+
+class Kept:
+    """Caches of a machine. They are safe under threads, and dropped on pickling and copying."""
+
+    partition: Partition
+    weight: Array
+    dtype: Any
+    _live: np.ndarray
+    _live_here: Array
+    _pruned: bool
+    _plans: PlanCache
+    _known: dict[tuple, Plan]
+
+    def _derive(self, **changes: Any) -> Self:
+        """Return a machine of the same class with trusted parts changed."""
+        raise TypeError("only a machine derives machines")
+
+    @cached_property
+    def _mirrored(self) -> Self:
+        """The machine of Wᵀ: all transposed, lag-reversed and swept last first; no bias; its σ is a stand-in."""
+        flipped = {name: transpose(self.partition, getattr(self, "_" + name)) for name in ("live", "live_here")}
+        weight = transpose(self.partition, self.weight)
+        return self._derive(partition=self.partition.dual(), weight=weight, bias=None, **flipped)
+
+    def _mirror(self, sigma: Diagonal) -> Self:
+        """Return the machine of Wᵀ with another σ."""
+        mirrored = self._mirrored
+        if namespace(sigma.array).result_type(mirrored.weight, sigma.array) != mirrored.dtype:
+            return mirrored._derive(sigma=sigma)
+        new = object.__new__(type(self))
+        if len(mirrored._families) >= _KNOWN:
+            mirrored._families.clear()
+        known = mirrored._families.setdefault(tuple(sigma.array.shape), {})
+        new.__dict__.update(mirrored.__dict__, _sigma=sigma, _known=known)
+        return new
+
+    @cached_property
+    def _families(self) -> dict[tuple[int, ...], dict]:
+        """What is remembered for duals of one slope shape: a check that passed once need not be made again."""
+        return {}
+
+    @cached_property
+    def _dead(self) -> np.ndarray | None:
+        """Mask of the weights that are not live, on the host, if some were pruned; else the rule alone tells."""
+        return ~self._live if self._pruned else None
+
+    def _plan(self, lead: tuple[int, ...], *arrays: Array | None, dual: bool = False) -> Plan | None:
+        """Return the plan for a shape, of this machine or of its dual; None where only the reference runs."""
+        if not isinstance(self.weight, np.ndarray) or 0 in lead or not self.partition.channels:
+            return None
+        dtype = np.result_type(self.dtype, *(a for a in arrays if a is not None))
+        return self._plans.plan(self._mirrored.partition if dual else self.partition, lead, dtype)
+
+    def _remember(self, shapes: tuple, plan: Plan) -> None:
+        """Let the next call with these shapes find its plan at once."""
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        self._known[shapes] = plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave plans out: they can be made again."""
+        dropped = ("_known", "_mirrored", "_families", "_plans", "_dead")
+        return {name: value for name, value in self.__dict__.items() if name not in dropped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _plans=PlanCache(), _known={})
