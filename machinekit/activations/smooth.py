@@ -99,7 +99,10 @@ def tanh_slope(y: Array) -> Array:
 
 
 def tanh_slope_of_value(t: Array) -> Array:
-    return 1.0 - t * t
+    s = t * t  # one new array, and then in place
+    s *= -1.0
+    s += 1.0
+    return s
 
 
 def tanh_second(y: Array) -> Array:

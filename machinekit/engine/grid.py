@@ -92,14 +92,30 @@ class GridWorkspace(Workspace):
         self.z_full = [sheet.of(core) for sheet in self.sheets]
         self.y = [np.empty(sheet.matrix_shape, self.dtype) for sheet in self.sheets]
         self.x = self.y
-        largest = max(sheet.matrix_shape[1] for sheet in self.sheets)
-        # few multiply-adds: keep the taps of all blocks, for one product at the end
-        self.whole = len(self.boxes) == 1 and self.counts[-1] * p.channels**2 * largest <= _WHOLE_PRODUCT
+        self._arrange_taps([sheet.matrix_shape[1] for sheet in self.sheets])
+
+    def _arrange_taps(self, positions: list[int]) -> None:
+        """Make the tap buffers: where multiply-adds are few, for all positions, so that they are contracted at once."""
+        p, largest = self.partition, max(positions)
+        work = sum(self.counts) * p.channels**2 * sum(positions)
+        self.whole = work <= _WHOLE_PRODUCT and len(self.scanned) <= 1
         rows = [count * p.channels for count in self.counts]
-        if not self.whole:
+        if self.whole:
+            self.all_taps = [np.zeros((n, sum(positions)), self.dtype) for n in rows]
+            unit = positions[0] // max(1, self._span(self.boxes[0]))
+            self.columns = [slice(unit * a, unit * b) for a, b in map(self._ends, self.boxes)]
+        else:
             rows[-1] = self.counts[-1] * max(p.sizes)
-        self.taps = np.zeros(max(rows) * largest, self.dtype)
+            self.taps = np.empty(max(rows) * largest, self.dtype)
         self.scratch = np.empty(p.channels * largest, self.dtype)
+
+    def _ends(self, box: tuple[slice, ...]) -> tuple[int, int]:
+        """Return the scanned positions of a box; those of a machine that scans nothing are one."""
+        return (box[self.scanned[0]].start, box[self.scanned[0]].stop) if self.scanned else (0, 1)
+
+    def _span(self, box: tuple[slice, ...]) -> int:
+        start, stop = self._ends(box)
+        return stop - start
 
     def _with_samples(self, samples: Any, others: list) -> list:
         """Return what belongs to the samples and to the axes that are not scanned, in native order."""
@@ -140,13 +156,19 @@ class GridWorkspace(Workspace):
         strides += [stride for _, stride in inner]
         return np.lib.stride_tricks.as_strided(z[tuple(corner)], shape, strides)
 
-    def _tap_copy(self, sheet: int, lags: Lags, channels: slice) -> tuple[np.ndarray, partial]:
-        """Return the matrix (channel × lag, positions) of taps, and the call that fills it."""
-        view = self._window(self.boxes[sheet], lags, channels)
-        rows, positions = math.prod(view.shape[: 1 + len(self.axes)]), self.y[sheet].shape[1]
-        first = channels.start * self.counts[-1] * positions if self.whole and lags is self.lags[-1] else 0
-        flat = self.taps[first : first + rows * positions]
-        return flat.reshape(rows, positions), partial(np.copyto, flat.reshape(view.shape), view)
+    def _tap_copy(self, sheet: int, r: int, channels: slice) -> tuple[np.ndarray, partial]:
+        """Return the matrix (channel × lag, positions) of taps of a box of lags, and the call that fills it."""
+        view = self._window(self.boxes[sheet], self.lags[r], channels)
+        if self.whole:
+            taps = self.all_taps[r][self._rows(r, channels), self.columns[sheet]]
+        else:
+            rows, positions = math.prod(view.shape[: 1 + len(self.axes)]), self.y[sheet].shape[1]
+            taps = self.taps[: rows * positions].reshape(rows, positions)
+        return taps, partial(np.copyto, taps.reshape(view.shape), view)
+
+    def _rows(self, r: int, channels: slice) -> slice:
+        """Return the rows of some channels among the taps of a box of lags."""
+        return slice(channels.start * self.counts[r], channels.stop * self.counts[r])
 
     def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """Time block by time block: the past of all blocks, then each block and its push to the later ones."""
@@ -157,12 +179,13 @@ class GridWorkspace(Workspace):
         everyone = slice(0, p.channels)
         for i, y in enumerate(self.y):
             first = contract == "first" and not i
-            if contract:
+            each = contract and not self.whole
+            if each:
                 calls.append(partial(self._turn_to, i))
-            for r, lags in enumerate(self.lags[:-1]):
-                taps, copy = self._tap_copy(i, lags, everyone)
+            for r in range(len(self.lags) - 1):
+                taps, copy = self._tap_copy(i, r, everyone)
                 calls += [copy, *self._push(self.kernels[r], taps, y)]
-                if contract:
+                if each:
                     calls.append(partial(self._product, taps, everyone, self.outer[r], first))
             for k in p.block_order:
                 block = p.blocks[k]
@@ -170,14 +193,15 @@ class GridWorkspace(Workspace):
                 later = slice(0, block.start) if CHANNELS in p.reverse else slice(block.stop, p.channels)
                 if later.stop == later.start:
                     continue
-                taps, copy = self._tap_copy(i, self.lags[-1], block)
-                columns = slice(block.start * self.counts[-1], block.stop * self.counts[-1])
+                taps, copy = self._tap_copy(i, -1, block)
+                columns = self._rows(-1, block)
                 calls += [copy, *self._push(self.kernels[-1][later, columns], taps, y[later])]
-                if contract and not self.whole:
+                if each:
                     calls.append(partial(self._product, taps, later, self.outer[-1][columns, later], first))
-            if contract and self.whole:
-                taps = self.taps[: self.counts[-1] * p.channels * y.shape[1]].reshape(-1, y.shape[1])
-                calls.append(partial(self._product, taps, everyone, self.outer[-1], first))
+        if contract and self.whole:
+            calls.append(self._turn_to_all)
+            for taps, outer in zip(self.all_taps, self.outer, strict=True):
+                calls.append(partial(self._product, taps, everyone, outer, contract == "first"))
         return calls
 
     def _push(self, kernel: np.ndarray, taps: np.ndarray, y: np.ndarray) -> Program:
@@ -191,6 +215,11 @@ class GridWorkspace(Workspace):
     def _turn_to(self, sheet: int) -> None:
         """Cut the solution to a sheet; a copy only where positions do not lie side by side."""
         self._primal_sheet = self.sheets[sheet].of(self._primal).reshape(self.y[sheet].shape)
+
+    def _turn_to_all(self) -> None:
+        """Cut the solution to all positions, in their natural order."""
+        z = self._primal.swapaxes(0, len(self.scanned))  # (channel, scanned, …)
+        self._primal_sheet = z.reshape(self.partition.channels, -1)
 
     def _product(self, taps: np.ndarray, later: slice, out: np.ndarray, first: bool) -> None:
         """``out = taps zᵀ`` for the blocks that read the taps, or add it."""
@@ -206,7 +235,7 @@ class GridWorkspace(Workspace):
         if self.whole:  # what the blocks do not push is not theirs
             for k in p.block_order:
                 block = p.blocks[k]
-                columns = slice(block.start * self.counts[-1], block.stop * self.counts[-1])
+                columns = self._rows(-1, block)
                 own = slice(block.start, None) if CHANNELS in p.reverse else slice(0, block.stop)
                 self.outer[-1][columns, own] = 0
         out = np.zeros(p.weight_shape, self.dtype)

@@ -24,7 +24,7 @@ from .workspace import Program, Workspace
 
 __all__ = ["POOL", "NotFinite", "Plan"]
 
-_TILE_BYTES = 3 << 19
+_TILE_BYTES = 1 << 20
 """Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
 _LINE_BYTES = 1 << 22
 _FOLD = 40_000
@@ -55,7 +55,7 @@ class Plan(Layout):
         self.line = is_line(partition)
         self.tile = self._tile()
         run = next((self.grid[a] for a in reversed(range(partition.axes)) if a not in partition.scan), self.samples)
-        self.samples_last = not self.line and self.tile == self.samples > run
+        self.samples_last = not self.line and self.tile >= run
         if self.samples_last:
             super().__init__(partition, lead, dtype, samples_last=True)
         self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= (_FOLD // 2 if self.grid else _FOLD)
