@@ -26,7 +26,7 @@ __all__ = ["POOL", "NotFinite", "Plan"]
 
 _TILE_BYTES = 1 << 20
 """Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
-_LINE_BYTES = 1 << 22
+_LINE_BYTES = 1 << 21
 _FOLD = 40_000
 """Multiply-adds of an identity below which it is cheaper than one more array call; half of it where there is a past."""
 _OWN_BYTES = 1 << 22

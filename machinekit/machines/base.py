@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self, cast
+from typing import Any, Self
 
 import numpy as np
 
@@ -162,7 +162,7 @@ class Machine(Form):
         )  # made by a machine of this σ and these blocks
         if not (own and type(state.y) is np.ndarray and state.y.dtype == self.dtype):  # type: ignore[attr-defined]
             state = check_state(self, state)
-        at = cast(MachineState, state)
+        at: Any = state
         if at.slope is not None:
             return at.slope + 0
         if isinstance(self._sigma, Diagonal):
@@ -268,7 +268,7 @@ class Machine(Form):
         """
         key = dual_key(state, z, y)
         plan = self._known.get(key)
-        at = cast(MachineState, state)
+        at: Any = state
         if plan is None or key[-1] != plan.dtype:
             at = check_state(self, state)
             lead = tuple(at.y.shape[:-1])
@@ -278,7 +278,7 @@ class Machine(Form):
                 self._remember(key, plan)
         u, v, weight, bias = self._pulled(plan, at, z, y)
         parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-        slope = None if self.slope_array is None else sum_to(at.y * u, self.slope_array.shape)
+        slope = sum_to(at.y * u, self._sigma.array.shape) if isinstance(self._sigma, Diagonal) else None
         dual = machine_state(u, v, (), (u.shape[-1], u.shape[-1]), None)
         return MachineCotangent(dual, at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
 
