@@ -250,3 +250,16 @@ def test_method_is_checked():
     machine = mk.DenseMachine((1, 1), rng=0)
     with pytest.raises(TypeError, match=r"referense.*did you mean 'reference'"):
         machine.solve(np.zeros((1, 2)), method="referense")
+
+
+@pytest.mark.parametrize(("dtype", "large"), [("float32", 1e30), ("float64", 1e200), ("complex64", 1e30)])
+@pytest.mark.parametrize("name", ["as chosen", "folded tiles"])
+def test_large_finite_values_pass_without_a_warning(name, dtype, large):
+    """To look for what is not finite must not itself overflow; warnings are errors here."""
+    with schedule(name):
+        machine = mk.DenseMachine((1, 1), "identity", weight=np.ones((2, 2), dtype))
+        y0 = np.array([[large, -large], [large, large]], dtype)
+        state = machine.solve(y0)
+        cotangent = machine.pullback(state, y0[::-1].copy() / np.array(large, dtype))
+    assert np.array_equal(state.z, np.array([[large, 0.0], [large, 2 * large]], dtype))
+    assert np.isfinite(cotangent.weight).all()

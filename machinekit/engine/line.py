@@ -67,6 +67,7 @@ class Line(Workspace):
 
     def _arrange(self) -> None:
         c, n, t = self.partition.channels, self.samples, self.times
+        exponent = int(np.finfo(self.dtype).minexp)
         self.line = np.empty(((t + self.memory) * c, n), self.dtype)
         own, beyond = slice(self.memory * c, None), slice(0, self.memory * c)
         if self.backwards:
@@ -78,6 +79,8 @@ class Line(Workspace):
         self.z_full = [self.z.reshape(shape)]
         self.y = [np.empty((t * c, n), self.dtype)]
         self.flat = self.y[0].reshape(-1)
+        # y · probe is finite iff y is, and overflows for no finite y: a square root of the smallest normal number
+        self.probe = np.full(self.flat.shape if isinstance(self, FoldedLine) else 0, 2.0 ** (exponent // 2), self.dtype)
         self.whole_product = c * c * t * n <= _WHOLE_PRODUCT * len(self.partition.block_order)
         self.masked = self.whole_product and c <= _MASKED
         self.x = [self.z] if isinstance(self, FoldedLine) else self.y

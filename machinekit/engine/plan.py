@@ -8,6 +8,7 @@ for itself, so any number of threads may share a plan.
 from __future__ import annotations
 
 import math
+from cmath import isfinite
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -212,10 +213,8 @@ class Plan(Layout):
     def _run(self, workspace: Workspace, program: Program) -> None:
         for call in program:
             call()
-        if self.fold:
-            size = abs(np.vdot(workspace.y[0], workspace.y[0]))
-            if size - size != 0.0:
-                raise NotFinite
+        if isinstance(workspace, FoldedLine) and not isfinite(workspace.flat.dot(workspace.probe)):
+            raise NotFinite
 
     def _store(self, workspace: Workspace, y: np.ndarray, z: np.ndarray) -> None:
         for sheet, from_y, from_z in zip(workspace.sheets, workspace.y_full, workspace.z_full, strict=True):

@@ -69,8 +69,7 @@ class SmallPlan(Plan):
 
     def _results(self, workspace: FoldedLine) -> tuple[np.ndarray, np.ndarray]:
         """Copy y and z out and put the workspace back; an identity may have spread what is not finite."""
-        flat = workspace.flat
-        if not isfinite(flat.dot(flat)):
+        if not isfinite(workspace.flat.dot(workspace.probe)):
             raise NotFinite
         y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
         self._idle.append(workspace)
