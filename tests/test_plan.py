@@ -263,3 +263,19 @@ def test_large_finite_values_pass_without_a_warning(name, dtype, large):
         cotangent = machine.pullback(state, y0[::-1].copy() / np.array(large, dtype))
     assert np.array_equal(state.z, np.array([[large, 0.0], [large, 2 * large]], dtype))
     assert np.isfinite(cotangent.weight).all()
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=repr)
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("tile", [5, 2])
+def test_every_machine_under_every_schedule_in_tiles_that_need_not_divide_the_batch(machine, name, tile, monkeypatch):
+    """Each schedule certainly meets each kind of machine here, and a last tile that is smaller than the others."""
+    monkeypatch.setattr(plan_module.Plan, "_tile", lambda plan: min(tile, plan.samples))
+    with schedule(name):
+        got = call(copy.deepcopy(machine), (5,), 3)  # a copy has no plans yet
+    rng = np.random.default_rng(3)
+    shape = got[0].shape
+    state = machine.solve(rng.standard_normal(shape), method="reference")
+    u_v, weight, _ = reference_pullback(machine, state, rng.standard_normal(shape), None)
+    for a, b in zip(got, [state.y, state.z, u_v.z, u_v.y, weight], strict=True):
+        assert_close(repr(machine), a, b, 16 * tolerance("float64", a.size * (1.0 + np.abs(b).max())), name, tile)

@@ -102,20 +102,13 @@ class GridWorkspace(Workspace):
         rows = [count * p.channels for count in self.counts]
         if self.whole:
             self.all_taps = [np.zeros((n, sum(positions)), self.dtype) for n in rows]
-            unit = positions[0] // max(1, self._span(self.boxes[0]))
-            self.columns = [slice(unit * a, unit * b) for a, b in map(self._ends, self.boxes)]
+            unit = self.samples * math.prod(self.grid[a] for a in self.others)
+            spans = [box[self.scanned[0]] for box in self.boxes] if self.scanned else [slice(0, 1)]
+            self.columns = [slice(unit * span.start, unit * span.stop) for span in spans]
         else:
             rows[-1] = self.counts[-1] * max(p.sizes)
             self.taps = np.empty(max(rows) * largest, self.dtype)
         self.scratch = np.empty(p.channels * largest, self.dtype)
-
-    def _ends(self, box: tuple[slice, ...]) -> tuple[int, int]:
-        """Return the scanned positions of a box; those of a machine that scans nothing are one."""
-        return (box[self.scanned[0]].start, box[self.scanned[0]].stop) if self.scanned else (0, 1)
-
-    def _span(self, box: tuple[slice, ...]) -> int:
-        start, stop = self._ends(box)
-        return stop - start
 
     def _with_samples(self, samples: Any, others: list) -> list:
         """Return what belongs to the samples and to the axes that are not scanned, in native order."""

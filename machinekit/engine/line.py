@@ -8,6 +8,7 @@ and plain, where multiply-adds are.
 
 from __future__ import annotations
 
+from cmath import isfinite
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -22,6 +23,8 @@ __all__ = ["FoldedLine", "Line", "PlainLine", "is_line"]
 
 _WHOLE_PRODUCT = 1 << 18
 """Multiply-adds per block below which a whole product is cheaper than its live half in several calls."""
+_MASKED = 64
+"""Channels up to which one masked assignment is cheaper than one assignment for each block."""
 
 
 def is_line(p: Partition) -> bool:
@@ -29,10 +32,6 @@ def is_line(p: Partition) -> bool:
     if not p.axes:
         return True
     return p.axes == 1 and p.scan == (0,) and p.time_block == (1,) and set(p.reverse) in (set(), {CHANNELS, 0})
-
-
-_MASKED = 64
-"""Channels up to which one masked assignment is cheaper than one assignment for each block."""
 
 
 class Line(Workspace):
@@ -67,7 +66,6 @@ class Line(Workspace):
 
     def _arrange(self) -> None:
         c, n, t = self.partition.channels, self.samples, self.times
-        exponent = int(np.finfo(self.dtype).minexp)
         self.line = np.empty(((t + self.memory) * c, n), self.dtype)
         own, beyond = slice(self.memory * c, None), slice(0, self.memory * c)
         if self.backwards:
@@ -78,12 +76,9 @@ class Line(Workspace):
         self.sheets = [Sheet(shape, (), None, len(shape) - 2)]
         self.z_full = [self.z.reshape(shape)]
         self.y = [np.empty((t * c, n), self.dtype)]
-        self.flat = self.y[0].reshape(-1)
-        # y · probe is finite iff y is, and overflows for no finite y: a square root of the smallest normal number
-        self.probe = np.full(self.flat.shape if isinstance(self, FoldedLine) else 0, 2.0 ** (exponent // 2), self.dtype)
         self.whole_product = c * c * t * n <= _WHOLE_PRODUCT * len(self.partition.block_order)
         self.masked = self.whole_product and c <= _MASKED
-        self.x = [self.z] if isinstance(self, FoldedLine) else self.y
+        self.x = self.y
 
     def times_in_order(self) -> Iterator[int]:
         """Yield the times as they are swept."""
@@ -196,6 +191,17 @@ class FoldedLine(Line):
     The start stands in the rows of z that are not yet computed, and is picked up by an identity among
     the weights: one call less per set, at (block size)² more multiply-adds per sample.
     """
+
+    def _arrange(self) -> None:
+        super()._arrange()
+        self.x = [self.z]
+        self._flat = self.y[0].reshape(-1)
+        # y · probe is finite iff y is, and overflows for no finite y: a square root of the smallest normal number
+        self._probe = np.full(self._flat.shape, 2.0 ** (int(np.finfo(self.dtype).minexp) // 2), self.dtype)
+
+    def is_finite(self) -> bool:
+        """Tell whether y is finite throughout; where it is not, an identity may have spread 0 · ∞ to block-mates."""
+        return isfinite(self._flat.dot(self._probe))
 
     def kernel_shapes(self) -> list[tuple[int, int]]:
         """For each block: its rows, and columns for the past, the present and the identity."""

@@ -8,7 +8,6 @@ for itself, so any number of threads may share a plan.
 from __future__ import annotations
 
 import math
-from cmath import isfinite
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +27,7 @@ __all__ = ["POOL", "NotFinite", "Plan"]
 _TILE_BYTES = 1 << 20
 """Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
 _LINE_BYTES = 1 << 21
+"""The same for the line schedules."""
 _FOLD = 40_000
 """Multiply-adds of an identity below which it is cheaper than one more array call; half of it where there is a past."""
 _OWN_BYTES = 1 << 22
@@ -213,7 +213,7 @@ class Plan(Layout):
     def _run(self, workspace: Workspace, program: Program) -> None:
         for call in program:
             call()
-        if isinstance(workspace, FoldedLine) and not isfinite(workspace.flat.dot(workspace.probe)):
+        if isinstance(workspace, FoldedLine) and not workspace.is_finite():
             raise NotFinite
 
     def _store(self, workspace: Workspace, y: np.ndarray, z: np.ndarray) -> None:

@@ -7,7 +7,6 @@ everything else is left to `Plan`.
 
 from __future__ import annotations
 
-from cmath import isfinite
 from collections import deque
 from typing import Any
 
@@ -68,8 +67,8 @@ class SmallPlan(Plan):
         return workspace
 
     def _results(self, workspace: FoldedLine) -> tuple[np.ndarray, np.ndarray]:
-        """Copy y and z out and put the workspace back; an identity may have spread what is not finite."""
-        if not isfinite(workspace.flat.dot(workspace.probe)):
+        """Copy y and z out and put the workspace back."""
+        if not workspace.is_finite():
             raise NotFinite
         y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
         self._idle.append(workspace)
