@@ -27,7 +27,7 @@ def run(case, machine, a):
     dual = machine.dual(state).solve(a["dz0"], a["dy0"])
     out = {"z of call": machine(a["dy0"], a["dz0"])}
     pairs = {"state": state, "push": push, "bare": bare, "image": image, "residual": residual}
-    for name, record in {**pairs, "tangent": tangent, "dual": dual, "dual solution": cot.saved}.items():
+    for name, record in {**pairs, "tangent": tangent, "dual": dual}.items():
         out[f"{name}.y"], out[f"{name}.z"] = record.y, record.z
     for name in ("y0", "z0", "weight", "bias", "slope"):
         out[f"cotangent {name}"] = getattr(cot, name)

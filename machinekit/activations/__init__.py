@@ -1,7 +1,7 @@
 """Activations: value, first and second derivative, class C^k, real and complex."""
 
 from .catalogue import NAMES, celu, elu, get_activation, hardtanh, leaky_relu, read_activation
-from .core import Activation, Blockwise, ComplexStep, Diagonal, Pointwise
+from .core import Activation, Blockwise, ComplexStep, Diagonal, Pointwise, SlopeAt
 
 __all__ = [
     "NAMES",
@@ -10,6 +10,7 @@ __all__ = [
     "ComplexStep",
     "Diagonal",
     "Pointwise",
+    "SlopeAt",
     "celu",
     "elu",
     "get_activation",

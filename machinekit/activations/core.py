@@ -9,7 +9,7 @@ from typing import Any
 
 from ..arrays import Array, as_array, astype, dtype_name, namespace, precision
 
-__all__ = ["Activation", "Blockwise", "ComplexStep", "Diagonal", "Pointwise"]
+__all__ = ["Activation", "Blockwise", "ComplexStep", "Diagonal", "Pointwise", "SlopeAt"]
 
 Function = Callable[[Array], Array]
 _STEP = 2.0**-70
@@ -160,6 +160,10 @@ class Diagonal:
     def __repr__(self) -> str:
         return f"Diagonal({'×'.join(map(str, self.array.shape)) or 'scalar'})"
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
     name = "diagonal"
     smoothness = math.inf
 
@@ -177,6 +181,37 @@ class Diagonal:
     def slope(self, y: Array) -> Array:
         """Return σ′(y) = a, broadcast to the shape of `y`."""
         return namespace(y).broadcast_to(self.array, y.shape)
+
+
+class SlopeAt(Diagonal):
+    """The slope σ′ at a state as a `Diagonal`, whose array is computed when first read.
+
+    Plans compute it where they need it, tile by tile, and never read the array.
+
+    Parameters
+    ----------
+    of : Blockwise
+    y : array of shape (*batch, *grid, channel)
+    value : array of that shape, or None
+        σ(y), where nothing was added to it.
+    """
+
+    __slots__ = ("of", "value_at", "y")
+
+    def __init__(self, of: Blockwise, y: Array, value: Array | None) -> None:
+        for name, part in (("of", of), ("y", y), ("value_at", value)):
+            object.__setattr__(self, name, part)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.y.shape)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "array":
+            raise AttributeError(name)
+        array = self.of.slope(self.y, self.value_at)
+        object.__setattr__(self, "array", array)
+        return array
 
 
 class Blockwise:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..activations import Blockwise
 from ..engine import Plan
-from ..engine.pointwise import slopes_into
+from ..engine.slopes import slopes_into
 from .problem import Problem
 
 __all__ = ["PLAN_CALLS", "plan_calls_only"]

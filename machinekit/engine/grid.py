@@ -70,7 +70,8 @@ class GridWorkspace(Workspace):
         self.axes = (*self.scanned, *self.others)
         self.outer: list[np.ndarray] = []
         self._primal: Any = None
-        self._primal_sheet: Any = None
+        self._primal_rows: Any = None
+        self._turned: Any = None
         super().__init__(partition, dtype)
 
     def _arrange(self) -> None:
@@ -168,6 +169,9 @@ class GridWorkspace(Workspace):
         p = self.partition
         if contract and not self.outer:
             self.outer = [np.zeros(s[::-1], self.dtype) for s in self.kernel_shapes()]
+            if not self.whole:
+                self._turned = np.empty(max(y.size for y in self.y), self.dtype)
+            self._part = np.empty(max(o.size for o in self.outer), self.dtype)
         calls: Program = []
         everyone = slice(0, p.channels)
         for i, y in enumerate(self.y):
@@ -192,7 +196,7 @@ class GridWorkspace(Workspace):
                 if each:
                     calls.append(partial(self._product, taps, later, self.outer[-1][columns, later], first))
         if contract and self.whole:
-            calls.append(self._turn_to_all)
+            calls.append(self._turn_all)
             for taps, outer in zip(self.all_taps, self.outer, strict=True):
                 calls.append(partial(self._product, taps, everyone, outer, contract == "first"))
         return calls
@@ -206,21 +210,25 @@ class GridWorkspace(Workspace):
         self._primal = z
 
     def _turn_to(self, sheet: int) -> None:
-        """Cut the solution to a sheet; a copy only where positions do not lie side by side."""
-        self._primal_sheet = self.sheets[sheet].of(self._primal).reshape(self.y[sheet].shape)
+        """Cut the solution to a sheet and copy it to rows of positions, the form that the products want."""
+        z = self.sheets[sheet].of(self._primal).reshape(self.y[sheet].shape)
+        self._primal_rows = self._turned[: z.size].reshape(z.shape[::-1])
+        for block in self.partition.blocks:  # a few channels at a time: their lines of memory stay in the first cache
+            np.copyto(self._primal_rows[:, block], z[block].T)
 
-    def _turn_to_all(self) -> None:
-        """Cut the solution to all positions, in their natural order."""
+    def _turn_all(self) -> None:
+        """Cut the solution to all positions, in their natural order, without a copy where it can be."""
         z = self._primal.swapaxes(0, len(self.scanned))  # (channel, scanned, …)
-        self._primal_sheet = z.reshape(self.partition.channels, -1)
+        self._primal_rows = z.reshape(self.partition.channels, -1).T
 
     def _product(self, taps: np.ndarray, later: slice, out: np.ndarray, first: bool) -> None:
-        """``out = taps zᵀ`` for the blocks that read the taps, or add it."""
-        z = self._primal_sheet[later].T
+        """``out = taps · z`` for the blocks that read the taps, or add it."""
+        z = self._primal_rows[:, later]
         if first:
             np.matmul(taps, z, out)
         else:
-            np.add(out, np.dot(taps, z), out)
+            part = self._part[: out.size].reshape(out.shape)
+            np.add(out, np.dot(taps, z, part), out)
 
     def collected(self) -> np.ndarray:
         """Put the products in place; the kernel of the dual is the transposed kernel. See `Workspace.collected`."""
@@ -236,5 +244,5 @@ class GridWorkspace(Workspace):
         for box, outer in zip(self.lags, self.outer, strict=True):
             cut = self._cut(mirrored, box)  # (out, in, *lag), of which `outer` holds (in × lag, out)
             cut[...] = outer.T.reshape(cut.shape)
-        self._primal = self._primal_sheet = None
+        self._primal = self._primal_rows = None
         return out

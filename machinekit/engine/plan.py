@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..activations import Blockwise
+from ..activations import Blockwise, SlopeAt
 from ..partitions import Partition
 from .grid import GridWorkspace, lag_boxes
 from .layout import Layout
 from .line import FoldedLine, PlainLine, is_line
-from .pointwise import slopes_into
+from .slopes import slope_filler
 from .workspace import Program, Workspace
 
 __all__ = ["POOL", "NotFinite", "Plan"]
@@ -142,16 +142,14 @@ class Plan(Layout):
             Solve by the reference instead.
         """
         x, added = (None if a is None else self.native(a) for a in (y0, z0))
-        slope = None
-        if not isinstance(sigma, Blockwise):
-            slope = self.full(sigma.array)
-            sigma = None
+        slopes = None if isinstance(sigma, Blockwise) else slope_filler(self, sigma)
+        curve = sigma if slopes is None else None
 
         def run(workspace: Workspace, cut: tuple, first: bool) -> None:
-            if slope is not None:
-                workspace.put(workspace.more("slope"), slope[cut])
+            if slopes is not None:
+                slopes(workspace, cut)
             self._start(workspace, _cut(x, cut), _cut(added, cut), bias)
-            self._run(workspace, workspace.program(sigma, added is not None))
+            self._run(workspace, workspace.program(curve, added is not None))
 
         return self._tiled(run, weight)
 
@@ -160,8 +158,9 @@ class Plan(Layout):
         run: Callable[[Workspace, tuple, bool], None],
         weight: np.ndarray,
         finish: Callable[[Workspace], None] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Run tile by tile and return copies of y and z in the user's layout.
+        with_y: bool = True,
+    ) -> tuple[Any, np.ndarray]:
+        """Run tile by tile and return copies of y, if wanted, and z in the user's layout.
 
         One workspace serves all tiles of a size: `run` is told which is its first, `finish` sees it after its last.
         """
@@ -169,15 +168,15 @@ class Plan(Layout):
             workspace = self.take(self.samples, weight)
             run(workspace, (...,), True)
             if self.fresh:
-                y, z = workspace.y_full[0], workspace.z_full[0]
+                y, z = workspace.y_full[0] if with_y else None, workspace.z_full[0]
             elif self.line:
-                y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
+                y, z = workspace.y_full[0].copy() if with_y else None, workspace.z_full[0].copy()
             else:
-                y, z = self.empty(), self.empty()
+                y, z = self.empty() if with_y else None, self.empty()
                 self._store(workspace, y, z)
             self._end(workspace, self.samples, finish)
-            return self.user(y), self.user(z)
-        y, z = self.empty(), self.empty()
+            return None if y is None else self.user(y), self.user(z)
+        y, z = self.empty() if with_y else None, self.empty()
         rest = self.samples % self.tile
         for size, start, stop in ((self.tile, 0, self.samples - rest), (rest, self.samples - rest, self.samples)):
             if not size:
@@ -186,9 +185,9 @@ class Plan(Layout):
             for at in range(start, stop, size):
                 cut = (*(slice(None),) * self.sample_axis, slice(at, at + size))
                 run(workspace, cut, at == start)
-                self._store(workspace, y[cut], z[cut])
+                self._store(workspace, _cut(y, cut), z[cut])
             self._end(workspace, size, finish)
-        return self.user(y), self.user(z)
+        return None if y is None else self.user(y), self.user(z)
 
     def _end(self, workspace: Workspace, samples: int, finish: Callable[[Workspace], None] | None) -> None:
         if finish is not None:
@@ -216,10 +215,11 @@ class Plan(Layout):
         if isinstance(workspace, FoldedLine) and not workspace.is_finite():
             raise NotFinite
 
-    def _store(self, workspace: Workspace, y: np.ndarray, z: np.ndarray) -> None:
-        for sheet, from_y, from_z in zip(workspace.sheets, workspace.y_full, workspace.z_full, strict=True):
-            np.copyto(sheet.of(y), from_y)
-            np.copyto(sheet.of(z), from_z)
+    def _store(self, workspace: Workspace, y: np.ndarray | None, z: np.ndarray) -> None:
+        for target, sources in ((y, workspace.y_full), (z, workspace.z_full)):
+            if target is not None:
+                for sheet, source in zip(workspace.sheets, sources, strict=True):
+                    np.copyto(sheet.of(target), source)
 
     def pullback(
         self,
@@ -229,7 +229,8 @@ class Plan(Layout):
         seeds: tuple[np.ndarray | None, np.ndarray | None],
         dead: np.ndarray | None,
         bias_shape: tuple[int, ...] | None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        with_u: bool = True,
+    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray | None]:
         """Run the dual of a machine and contract the weight cotangent; this is the plan of the dual's partition.
 
         Parameters
@@ -245,24 +246,27 @@ class Plan(Layout):
             Entries that are dead beyond the rule: pruned ones.
         bias_shape : tuple or None
             Whether the bias cotangent is wanted.
+        with_u : bool
+            Whether u is.
 
         Returns
         -------
-        u, v, weight cotangent, bias cotangent : new arrays
+        u, v, weight cotangent, bias cotangent : new arrays, or None where not wanted
 
         Raises
         ------
         NotFinite
             Solve by the reference instead.
         """
-        y, z = self.native(state[0]), self.native(state[1])
-        value = None if state[2] is None else self.native(state[2])
+        y, z, value = state
+        z = self.native(z)
+        slopes = slope_filler(self, SlopeAt(sigma, y, value) if isinstance(sigma, Blockwise) else sigma)
         start, added = (None if a is None else self.native(a) for a in seeds)
         bias = None if bias_shape is None else np.zeros(bias_shape, self.dtype)
         parts: list[np.ndarray] = []
 
         def run(workspace: Workspace, cut: tuple, first: bool) -> None:
-            self._slopes(workspace, sigma, y[cut], _cut(value, cut), cut)
+            slopes(workspace, cut)
             workspace.primal(z[cut])
             self._start(workspace, _cut(start, cut), _cut(added, cut))
             self._run(workspace, workspace.program(None, added is not None, "first" if first else "more"))
@@ -270,21 +274,11 @@ class Plan(Layout):
                 for sheet, part in zip(workspace.sheets, workspace.z_full, strict=True):
                     np.add(bias, part.sum(axis=tuple(a for a in range(part.ndim) if a != sheet.channel)), bias)
 
-        u, v = self._tiled(run, weight, lambda workspace: parts.append(workspace.collected()))
+        u, v = self._tiled(run, weight, lambda workspace: parts.append(workspace.collected()), with_u)
         out = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         if dead is not None:
             np.copyto(out, 0, where=dead)
         return u, v, out, bias
-
-    def _slopes(self, workspace: Workspace, sigma: Any, y: np.ndarray, value: np.ndarray | None, cut: tuple) -> None:
-        """Fill the slope buffers of a workspace."""
-        buffers = workspace.more("slope")
-        if not isinstance(sigma, Blockwise):
-            workspace.put(buffers, self.full(sigma.array)[cut])
-            return
-        for sheet, buffer in zip(workspace.sheets, buffers, strict=True):
-            given = None if value is None else sheet.of(value)
-            slopes_into(sigma, sheet.of(y), given, buffer, sheet.channel)
 
 
 def _cut(array: np.ndarray | None, cut: tuple) -> np.ndarray | None:

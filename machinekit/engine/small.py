@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..activations import Blockwise
+from ..activations import Blockwise, SlopeAt
 from ..partitions import Partition
 from .line import FoldedLine
 from .plan import POOL, NotFinite, Plan
-from .pointwise import slopes_into
+from .slopes import slopes_into
 
 __all__ = ["SmallPlan", "make_plan"]
 
@@ -40,8 +40,10 @@ class SmallPlan(Plan):
         """See `Plan.solve`."""
         if z0 is not None or y0 is None or y0.shape[-1] != self.channels:
             return super().solve(weight, bias, sigma, y0, z0)
-        slope = None
-        if type(sigma) is not Blockwise:
+        slope = at = None
+        if type(sigma) is SlopeAt and sigma.y.shape == y0.shape:
+            at, sigma = sigma, None
+        elif type(sigma) is not Blockwise:
             if sigma.array.shape != y0.shape:
                 return super().solve(weight, bias, sigma, y0, z0)
             slope, sigma = sigma.array, None
@@ -52,6 +54,9 @@ class SmallPlan(Plan):
             np.add(start, bias[:, None], start)
         if slope is not None:
             workspace.more("slope")[0][...] = self.native(slope)
+        elif at is not None:
+            value = None if at.value_at is None else self.native(at.value_at)
+            slopes_into(at.of, self.native(at.y), value, workspace.more("slope")[0], self.channel_axis)
         for call in workspace.program(sigma, False):
             call()
         return self._results(workspace)
@@ -66,15 +71,15 @@ class SmallPlan(Plan):
             workspace.load(weight)
         return workspace
 
-    def _results(self, workspace: FoldedLine) -> tuple[np.ndarray, np.ndarray]:
-        """Copy y and z out and put the workspace back."""
+    def _results(self, workspace: FoldedLine, with_y: bool = True) -> tuple[Any, np.ndarray]:
+        """Copy y, if wanted, and z out and put the workspace back."""
         if not workspace.is_finite():
             raise NotFinite
-        y, z = workspace.y_full[0].copy(), workspace.z_full[0].copy()
+        y, z = workspace.y_full[0].copy() if with_y else None, workspace.z_full[0].copy()
         self._idle.append(workspace)
         if self.plain:
-            return y.T, z.T
-        return self.user(y), self.user(z)
+            return None if y is None else y.T, z.T
+        return None if y is None else self.user(y), self.user(z)
 
     def pullback(
         self,
@@ -84,12 +89,13 @@ class SmallPlan(Plan):
         seeds: tuple[np.ndarray | None, np.ndarray | None],
         dead: np.ndarray | None,
         bias_shape: tuple[int, ...] | None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        with_u: bool = True,
+    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray | None]:
         """See `Plan.pullback`."""
         y, z, value = state
         seed, added = seeds
         if added is not None or seed is None or seed.shape[-1] != self.channels or type(sigma) is not Blockwise:
-            return super().pullback(weight, sigma, state, seeds, dead, bias_shape)
+            return super().pullback(weight, sigma, state, seeds, dead, bias_shape, with_u)
         workspace = self._ready(weight)
         z = self.native(z)
         slopes_into(sigma, self.native(y), None if value is None else z, workspace.more("slope")[0], self.channel_axis)
@@ -99,7 +105,7 @@ class SmallPlan(Plan):
             call()
         out = workspace.collected()
         bias = None if bias_shape is None else workspace.z_full[0].sum(axis=self.summed)
-        u, v = self._results(workspace)
+        u, v = self._results(workspace, with_u)
         if dead is not None:
             np.copyto(out, 0, where=dead)
         return u, v, out, bias

@@ -22,6 +22,9 @@ __all__ = ["Program", "Sheet", "Workspace"]
 
 Program = list[Callable[[], Any]]
 
+_RUN = 256
+"""Positions that are transposed at a time, so that the lines of memory of a run stay in the first cache."""
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -122,12 +125,11 @@ class Workspace:
                 continue
             source = sheet.of(native)
             width = source.shape[sheet.channel]
-            if width == target.shape[sheet.channel]:
-                np.copyto(target, source)
-            else:
-                lead = (slice(None),) * sheet.channel
-                np.copyto(target[(*lead, slice(0, width))], source)
+            lead = (slice(None),) * sheet.channel
+            if width < target.shape[sheet.channel]:
                 target[(*lead, slice(width, None))] = 0
+                target = target[(*lead, slice(0, width))]
+            _copy_in_runs(target, source, sheet.channel + 1)
 
     def program(self, sigma: Blockwise | None, added: bool, contract: str = "") -> Program:
         """Return the calls that run the schedule.
@@ -179,3 +181,17 @@ class Workspace:
     def collected(self) -> np.ndarray:
         """Return that machine's weight cotangent, in its own layout (*lag, in, out), zero where the rule says so."""
         raise TypeError("a schedule contracts its own weight cotangent")
+
+
+def _copy_in_runs(target: np.ndarray, source: np.ndarray, axis: int) -> None:
+    """Copy between arrays whose positions, the axes from `axis` on, may lie in different orders of memory."""
+    positions = math.prod(target.shape[axis:])
+    if positions <= _RUN or axis >= target.ndim:
+        np.copyto(target, source)
+        return
+    each = positions // target.shape[axis]
+    step = max(1, _RUN // each)
+    before = (slice(None),) * axis
+    for at in range(0, target.shape[axis], step):
+        part = (*before, slice(at, at + step))
+        _copy_in_runs(target[part], source[part], axis + (step == 1))

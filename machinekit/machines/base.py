@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -10,16 +10,16 @@ from ..activations import Diagonal
 from ..arrays import Array, near
 from ..engine import NotFinite, Plan, sweep
 from ..linear import apply, sum_to, weight_cotangent
-from ..records import MachineCotangent, MachineState, MachineTangent, State, machine_state
+from ..records import DualState, MachineCotangent, MachineState, MachineTangent, State, machine_state
 from .checks import check_direction, check_signals, check_state, dual_key, widen
-from .form import Form
+from .linearised import Linearised
 
 __all__ = ["Machine"]
 
 _METHODS = ("auto", "reference")
 
 
-class Machine(Form):
+class Machine(Linearised):
     """A machine of finite depth: x = f(x) + x0 with f = W + b + σ on X = Y ⊕ Z.
 
     Not made directly: see `DenseMachine`, `ConvMachine`, `RecurrentMachine`, `GridMachine`, which
@@ -155,47 +155,6 @@ class Machine(Form):
         image = self.apply(state.y, state.z)
         return MachineState(state.y - image.y - widen(self, y0, lead), state.z - image.z - widen(self, z0, lead))
 
-    def slope(self, state: State) -> Array:
-        """Return σ′(y) at a state, a new array of the shape of y."""
-        own = (
-            isinstance(state, MachineState) and state.of is self._sigma
-        )  # made by a machine of this σ and these blocks
-        if not (own and type(state.y) is np.ndarray and state.y.dtype == self.dtype):  # type: ignore[attr-defined]
-            state = check_state(self, state)
-        at: Any = state
-        if at.slope is not None:
-            return at.slope + 0
-        if isinstance(self._sigma, Diagonal):
-            return self._sigma.slope(at.y) + 0
-        return self._sigma.slope(at.y, at.z if own else None)
-
-    def tangent(self, state: State) -> Self:
-        """Return the derivative of f at `state`: the linear machine with activation Diagonal(σ′(y)) and no bias.
-
-        Its resolvent is the derivative of the resolvent (arXiv:2204.12786, Proposition 2).
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the state is not one of this machine.
-        """
-        return self._derive(sigma=Diagonal.trusted(self.slope(state)), bias=None)
-
-    def dual(self, state: State) -> Self:
-        """Return back-propagation as a machine: ``m.dual(s).solve(u0, v0)`` is State(u, v).
-
-        u = Wᵀ v + u0, v = D u + v0, where u0 is a seed on z and v0 one on y; v is then the
-        cotangent of y0 and u that of z0. The blocks are swept last first; the channels of the
-        arrays stay where they are. The dual of the dual is the tangent
-        (arXiv:2204.12786, §3, Algorithm 1 backward; Theorem 3).
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the state is not one of this machine.
-        """
-        return self._mirror(Diagonal.trusted(self.slope(state)))
-
     def pushforward(
         self, state: State, y0: Array | None = None, z0: Array | None = None, **parameters: Array
     ) -> MachineTangent:
@@ -278,8 +237,11 @@ class Machine(Form):
                 self._remember(key, plan)
         u, v, weight, bias = self._pulled(plan, at, z, y)
         parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-        slope = sum_to(at.y * u, self._sigma.array.shape) if isinstance(self._sigma, Diagonal) else None
-        dual = machine_state(u, v, (), (u.shape[-1], u.shape[-1]), None)
+        slope = sum_to(at.y * u, self._sigma.shape) if isinstance(self._sigma, Diagonal) else None
+        if u is None:
+            dual: MachineState = DualState(lambda: self._dual_start(v, z), v)
+        else:
+            dual = machine_state(u, v, (), (v.shape[-1], v.shape[-1]), None)
         return MachineCotangent(dual, at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
 
     def _pulled(self, plan: Plan | None, state: MachineState, z: Array | None, y: Array | None) -> tuple:
@@ -287,9 +249,10 @@ class Machine(Form):
         if plan is not None:
             shape = None if self.bias is None else self.bias.shape
             value = state.z if state.of is self._sigma else None
+            seeds, with_u = (z, y), len(state.inputs) != 1 or isinstance(self._sigma, Diagonal)
             try:
                 return plan.pullback(
-                    self._mirrored.weight, self._sigma, (state.y, state.z, value), (z, y), self._dead, shape
+                    self._mirrored.weight, self._sigma, (state.y, state.z, value), seeds, self._dead, shape, with_u
                 )
             except NotFinite:
                 pass

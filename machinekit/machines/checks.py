@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..activations import Diagonal
 from ..arrays import Array, backend_of, check_alike, namespace
 from ..records import MachineState, State
 
@@ -74,10 +75,10 @@ def check_signals(
 
 def _check_slope(machine: Form, lead: tuple[int, ...]) -> None:
     """A Diagonal must broadcast to y without enlarging it."""
-    slope = machine.slope_array
-    if slope is None:
+    sigma = machine.pointwise
+    if not isinstance(sigma, Diagonal):
         return
-    full, shape = (*lead, machine.partition.channels), tuple(slope.shape)
+    full, shape = (*lead, machine.partition.channels), sigma.shape
     padded = (1,) * (len(full) - len(shape)) + shape
     if len(shape) > len(full) or any(a not in (1, b) for a, b in zip(padded, full, strict=True)):
         raise ValueError(

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..activations import Diagonal
-from ..arrays import Array, namespace
+from ..activations import Diagonal, SlopeAt
+from ..arrays import Array
 from ..engine import Plan, PlanCache
 from ..linear import transpose
 from ..partitions import Partition
@@ -42,21 +42,30 @@ class Kept:
         weight = transpose(self.partition, self.weight)
         return self._derive(partition=self.partition.dual(), weight=weight, bias=None, **flipped)
 
-    def _mirror(self, sigma: Diagonal) -> Self:
-        """Return the machine of Wᵀ with another σ."""
-        mirrored = self._mirrored
-        if namespace(sigma.array).result_type(mirrored.weight, sigma.array) != mirrored.dtype:
-            return mirrored._derive(sigma=sigma)
+    @cached_property
+    def _unbiased(self) -> Self:
+        """The machine without its bias; its σ is a stand-in."""
+        return self._derive(bias=None)
+
+    def _linear(self, sigma: Diagonal) -> Self:
+        """Return this machine, which has no bias, with the slope of a state as its σ."""
+        if not (type(sigma) is SlopeAt and sigma.y.dtype == self.dtype):
+            return self._derive(sigma=sigma)
         new = object.__new__(type(self))
-        if len(mirrored._families) >= _KNOWN:
-            mirrored._families.clear()
-        known = mirrored._families.setdefault(tuple(sigma.array.shape), {})
-        new.__dict__.update(mirrored.__dict__, _sigma=sigma, _known=known)
+        object.__setattr__(new, "__dict__", {**self.__dict__, "_sigma": sigma, "_known": self._family(sigma.y.shape)})
         return new
+
+    def _family(self, shape: tuple[int, ...]) -> dict:
+        """Return what machines with slopes of one shape remember in common: checks that passed are not made again."""
+        try:
+            return self._families[shape]
+        except KeyError:
+            if len(self._families) >= _KNOWN:
+                self._families.clear()
+            return self._families.setdefault(shape, {})
 
     @cached_property
     def _families(self) -> dict[tuple[int, ...], dict]:
-        """What is remembered for duals of one slope shape: a check that passed once need not be made again."""
         return {}
 
     @cached_property
@@ -79,7 +88,7 @@ class Kept:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave plans out: they can be made again."""
-        dropped = ("_known", "_mirrored", "_families", "_plans", "_dead")
+        dropped = ("_known", "_mirrored", "_unbiased", "_families", "_plans", "_dead")
         return {name: value for name, value in self.__dict__.items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
