@@ -17,8 +17,9 @@ from machinekit.arrays import NUMPY
 from machinekit.engine import grid as grid_module
 from machinekit.engine import line as line_module
 from machinekit.engine import plan as plan_module
+from machinekit.engine.folded import FoldedLine
 from machinekit.engine.grid import GridWorkspace, lag_boxes
-from machinekit.engine.line import FoldedLine, PlainLine
+from machinekit.engine.plain import PlainLine
 from machinekit.linear import sum_to, weight_cotangent
 from machinekit.testing.instruments import Majorant
 

@@ -19,8 +19,9 @@ PLAN_CALLS = "plan calls only"
 def plan_calls_only(problem: Problem) -> Callable[[], Any] | None:
     """Return one gradient as the bare array calls of the machine's schedule; None where there is no schedule.
 
-    No validation, no records, no copies out of the workspaces: start in, sweep, slopes, seed in, sweep
-    back, weight cotangent. For machines whose schedule is one folded line in one tile.
+    All array calls that the plans make and nothing else, no validation, no records, no look-up: start in, sweep,
+    whether it is finite, y and z out; slopes, seed in, sweep back, weight cotangent, finite, v out. For machines
+    whose schedule is one folded line in one tile.
     """
     m, y0, seed = problem.machine, problem.y0, problem.seed
     lead = tuple(y0.shape[:-1])
@@ -30,20 +31,25 @@ def plan_calls_only(problem: Problem) -> Callable[[], Any] | None:
     if not (forward.fold and forward.tile == forward.samples):
         return None
     sigma = m.pointwise
-    there, back = (p.take(p.samples, w) for p, w in ((forward, m.weight), (dual, m._mirrored.weight)))
+    there: Any = forward.take(forward.samples, m.weight)
+    back: Any = dual.take(dual.samples, m._mirrored.weight)
     start, seeded, slope = there.x_full[0], back.x_full[0], back.more("slope")[0]
-    sweep, sweep_back = there.program(sigma, False), back.program(None, False, "first")
-    y, z, axis = there.y_full[0], there.z_full[0], forward.channel_axis
+    sweep, sweep_back = there.program(sigma, False), back.program(None, False)
+    y, z, v, axis = there.y_full[0], there.z_full[0], back.z_full[0], forward.channel_axis
+    native_y0, native_seed = forward.native(y0), dual.native(seed)
 
     def gradient() -> Any:
-        start[...] = forward.native(y0)
+        start[...] = native_y0
         for call in sweep:
             call()
-        slopes_into(sigma, y, z, slope, axis)
-        back.primal(z)
-        seeded[...] = dual.native(seed)
+        there.is_finite()
+        at_y, at_z = y.copy(), z.copy()
+        slopes_into(sigma, at_y, at_z, slope, axis)
+        seeded[...] = native_seed
         for call in sweep_back:
             call()
-        return back.collected()
+        weight = back.contracted(at_z)
+        back.is_finite()
+        return weight, v.copy()
 
     return gradient

@@ -25,6 +25,9 @@ Lags = tuple[range, ...]
 _WHOLE_PRODUCT = 1 << 19
 """Multiply-adds below which the weight cotangent is one product of all taps, its dead half included."""
 
+_SCRATCH = 1 << 14
+"""The least number of entries that a product may have before it is added."""
+
 
 def lag_boxes(p: Partition) -> tuple[list[Lags], Lags]:
     """Return the boxes of lags at which all channels are read, and the box at which earlier blocks are.
@@ -109,7 +112,7 @@ class GridWorkspace(Workspace):
         else:
             rows[-1] = self.counts[-1] * max(p.sizes)
             self.taps = np.empty(max(rows) * largest, self.dtype)
-        self.scratch = np.empty(p.channels * largest, self.dtype)
+        self.scratch = np.empty(max(p.channels * largest, 0 if self.whole else _SCRATCH), self.dtype)
 
     def _with_samples(self, samples: Any, others: list) -> list:
         """Return what belongs to the samples and to the axes that are not scanned, in native order."""
@@ -168,10 +171,7 @@ class GridWorkspace(Workspace):
         """Time block by time block: the past of all blocks, then each block and its push to the later ones."""
         p = self.partition
         if contract and not self.outer:
-            self.outer = [np.zeros(s[::-1], self.dtype) for s in self.kernel_shapes()]
-            if not self.whole:
-                self._turned = np.empty(max(y.size for y in self.y), self.dtype)
-            self._part = np.empty(max(o.size for o in self.outer), self.dtype)
+            self._arrange_products()
         calls: Program = []
         everyone = slice(0, p.channels)
         for i, y in enumerate(self.y):
@@ -201,6 +201,12 @@ class GridWorkspace(Workspace):
                 calls.append(partial(self._product, taps, everyone, outer, contract == "first"))
         return calls
 
+    def _arrange_products(self) -> None:
+        """Make what the weight cotangent needs: its products, and the solution turned."""
+        self.outer = [np.zeros(shape[::-1], self.dtype) for shape in self.kernel_shapes()]
+        if not self.whole:
+            self._turned = np.empty(max(y.size for y in self.y), self.dtype)
+
     def _push(self, kernel: np.ndarray, taps: np.ndarray, y: np.ndarray) -> Program:
         part = self.scratch[: y.size].reshape(y.shape)
         return [partial(kernel.dot, taps, part), partial(np.add, y, part, y)]
@@ -227,8 +233,11 @@ class GridWorkspace(Workspace):
         if first:
             np.matmul(taps, z, out)
         else:
-            part = self._part[: out.size].reshape(out.shape)
-            np.add(out, np.dot(taps, z, part), out)
+            rows = self.scratch.size // out.shape[1]
+            for at in range(0, out.shape[0], rows):
+                target, some = out[at : at + rows], taps[at : at + rows]
+                part = self.scratch[: target.size].reshape(target.shape)
+                np.add(target, np.dot(some, z, part), target)
 
     def collected(self) -> np.ndarray:
         """Put the products in place; the kernel of the dual is the transposed kernel. See `Workspace.collected`."""

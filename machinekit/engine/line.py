@@ -2,27 +2,27 @@
 
 Rows are (time, channel), columns are samples. In that layout the whole past of a step, together with
 the blocks already done, *is* contiguous, and nothing is ever copied. A dense machine is the case of
-one time and no memory. There are two ways to run the rows: folded, where array calls are what costs,
-and plain, where multiply-adds are.
+one time and no memory. There are two ways to run the rows: folded (`FoldedLine`), where array calls are
+what costs, and plain (`PlainLine`), where multiply-adds are.
 """
 
 from __future__ import annotations
 
-from cmath import isfinite
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from ..activations import Blockwise
 from ..partitions import CHANNELS, Partition
 from .workspace import Program, Sheet, Workspace
 
-__all__ = ["FoldedLine", "Line", "PlainLine", "is_line"]
+__all__ = ["Line", "is_line"]
 
 _WHOLE_PRODUCT = 1 << 18
 """Multiply-adds per block below which a whole product is cheaper than its live half in several calls."""
+_TURNED = 64
+"""Channels that are transposed at a time."""
 _MASKED = 64
 """Channels up to which one masked assignment is cheaper than one assignment for each block."""
 
@@ -119,6 +119,17 @@ class Line(Workspace):
         result, self._result, self._primal = self._result, None, None
         return result
 
+    def contracted(self, z: np.ndarray) -> np.ndarray:
+        """Return the weight cotangent of a call that is not tiled, once the sweep is done; see `collected`."""
+        if not self.grid and self.whole_product:
+            out = z.dot(self.z.T)
+            self._clear(out)
+            return out
+        self.primal(z)
+        for call in self.contraction("first"):
+            call()
+        return self.collected()
+
     def contraction(self, contract: str) -> Program:
         """Return the call that computes the weight cotangent once the sweep is done."""
         if not contract:
@@ -130,21 +141,22 @@ class Line(Workspace):
         c, n, t, m = self.partition.channels, self.samples, self.times, self.memory
         if first:
             self._result = np.zeros((self.partition.kernel[0], c, c), self.dtype)
-        # (channel, time × sample): a lag of the machine is then an offset along the second axis
-        line = np.zeros((c, (t + m) * n), self.dtype)
-        start = m * n if self.backwards else 0
-        line[:, start : start + t * n].reshape(c, t, n)[...] = self._primal.transpose(1, 0, 2)
-        v = np.ascontiguousarray(self.z.reshape(t, c, n).transpose(1, 0, 2)).reshape(c, t * n)
+        # rows of (time × sample): a lag of the machine is then an offset along them
+        line, v = np.empty(((t + m) * n, c), self.dtype), np.empty((t * n, c), self.dtype)
+        start, outside = (m * n, slice(0, m * n)) if self.backwards else (0, slice(t * n, None))
+        line[outside] = 0
+        _turn(self._primal, line[start : start + t * n].reshape(t, n, c))
+        _turn(self.z.reshape(t, c, n), v.reshape(t, n, c))
         present = self.partition.padding[0][0]  # tap of lag 0 in the machine, whose padding is swapped here
         for lag in range(m + 1):
             at, tap = ((m - lag) * n, present + lag) if self.backwards else (lag * n, present - lag)
-            z, out = line[:, at : at + t * n], self._result[tap]
+            z, out = line[at : at + t * n].T, self._result[tap]
             if not lag:
-                self._contract_blocks(z, v, out, first)
+                self._contract_blocks(z, v.T, out, first)
             elif first:
-                np.dot(z, v.T, out)
+                np.dot(z, v, out)
             else:
-                np.add(out, np.dot(z, v.T), out)
+                np.add(out, np.dot(z, v), out)
 
     def _contract_dense(self, first: bool) -> None:
         if first:
@@ -154,26 +166,30 @@ class Line(Workspace):
 
     def _contract_blocks(self, z: np.ndarray, v: np.ndarray, out: np.ndarray, first: bool) -> None:
         """z vᵀ where earlier blocks feed later ones: as a whole where calls cost more than the dead half."""
-        p = self.partition
-        whole = self.whole_product
-        if whole and first:
-            z.dot(v.T, out)
-        elif whole:
-            np.add(out, np.dot(z, v.T), out)
-        if self.masked:
-            np.putmask(out, self._dead, 0)
+        if self.whole_product:
+            if first:
+                z.dot(v.T, out)
+            else:
+                np.add(out, np.dot(z, v.T), out)
+            self._clear(out)
             return
-        for k in p.block_order:
-            block = p.blocks[k]
+        p = self.partition
+        for block in p.blocks:
             reads = slice(0, block.start) if self.backwards else slice(block.stop, p.channels)
-            if whole:
-                out[slice(block.start, None) if self.backwards else slice(0, block.stop), block] = 0
-            elif reads.stop == reads.start:
+            if reads.stop == reads.start:
                 continue
-            elif first:
+            if first:
                 np.matmul(z[reads], v[block].T, out[reads, block])
             else:
                 np.add(out[reads, block], np.dot(z[reads], v[block].T), out[reads, block])
+
+    def _clear(self, out: np.ndarray) -> None:
+        """Set the half of a whole product to zero that is dead."""
+        if self.masked:
+            np.putmask(out, self._dead, 0)
+            return
+        for block in self.partition.blocks:
+            out[slice(block.start, None) if self.backwards else slice(0, block.stop), block] = 0
 
     @cached_property
     def _dead(self) -> np.ndarray:
@@ -185,108 +201,8 @@ class Line(Workspace):
         return dead
 
 
-class FoldedLine(Line):
-    """The schedule of small machines: two array calls for each index set, a product and a pointwise step.
-
-    The start stands in the rows of z that are not yet computed, and is picked up by an identity among
-    the weights: one call less per set, at (block size)² more multiply-adds per sample.
-    """
-
-    def _arrange(self) -> None:
-        super()._arrange()
-        self.x = [self.z]
-        self._flat = self.y[0].reshape(-1)
-        # y · probe is finite iff y is, and overflows for no finite y: a square root of the smallest normal number
-        self._probe = np.full(self._flat.shape, 2.0 ** (int(np.finfo(self.dtype).minexp) // 2), self.dtype)
-
-    def is_finite(self) -> bool:
-        """Tell whether y is finite throughout; where it is not, an identity may have spread 0 · ∞ to block-mates."""
-        return isfinite(self._flat.dot(self._probe))
-
-    def kernel_shapes(self) -> list[tuple[int, int]]:
-        """For each block: its rows, and columns for the past, the present and the identity."""
-        past = self.memory * self.partition.channels
-        sizes = []
-        for block in self.partition.blocks:
-            reads, own = self.reads(block), block.stop - block.start
-            sizes.append((own, past + reads.stop - reads.start + own))
-        return sizes
-
-    def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
-        """The rows run (own, later blocks, future) in a dual, (past, earlier blocks, own) otherwise."""
-        present = self.present(weight)
-        past = self.past(weight) if self.memory else present[:, :0]
-        for block, kernel in zip(self.partition.blocks, kernels, strict=True):
-            own, parts = kernel.shape[0], [past[block], present[block, self.reads(block)]]
-            if self.backwards:
-                parts.reverse()
-            at = own if self.backwards else 0
-            for part in parts:
-                kernel[:, at : at + part.shape[1]] = part
-                at += part.shape[1]
-            first = 0 if self.backwards else kernel.shape[1] - own
-            kernel[:, first : first + own] = np.eye(own, dtype=self.dtype)
-
-    def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
-        """Product and pointwise step, index set by index set."""
-        p, c = self.partition, self.partition.channels
-        calls: Program = []
-        for t in self.times_in_order():
-            for k in p.block_order:
-                rows = slice(t * c + p.blocks[k].start, t * c + p.blocks[k].stop)
-                width, end = self.kernels[k].shape[1], (t + self.memory + 1) * c
-                read = slice(end - width, end) if self.backwards else slice(t * c, t * c + width)
-                calls.append(partial(self.kernels[k].dot, self.line[read], self.y[0][rows]))
-                calls += self.pointwise(sigma, added, k, 0, rows, self.z[rows])
-        return calls + self.contraction(contract)
-
-
-class PlainLine(Line):
-    """The schedule of large machines: the start stands in y, and products are added to it.
-
-    At each time one product brings the whole past to all blocks at once.
-    """
-
-    def kernel_shapes(self) -> list[tuple[int, int]]:
-        """The kernel of the past, and for each block that of the present, each contiguous."""
-        c, blocks = self.partition.channels, self.partition.blocks
-        present = [(b.stop - b.start, self.reads(b).stop - self.reads(b).start) for b in blocks]
-        return [(c, self.memory * c), *present]
-
-    def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
-        """See `Workspace.gather`."""
-        if self.memory:
-            kernels[0][...] = self.past(weight)
-        present = self.present(weight)
-        for block, kernel in zip(self.partition.blocks, kernels[1:], strict=True):
-            kernel[...] = present[block, self.reads(block)]
-
-    @classmethod
-    def gathered(cls, partition: Partition, weight: np.ndarray, dtype: Any) -> list[np.ndarray]:
-        """Return gathered kernels for workspaces that take them as they are."""
-        rows = cls(partition, 0, (0,) * partition.axes, dtype)
-        rows.gather(weight, rows.kernels)
-        return rows.kernels
-
-    def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
-        """The past at once, then block by block what the blocks before bring, and the pointwise step."""
-        p, c, y = self.partition, self.partition.channels, self.y[0]
-        scratch = np.empty((c, self.samples), self.dtype)
-        past, *present = self.kernels
-        calls: Program = []
-        for t in self.times_in_order():
-            now = slice(t * c, (t + 1) * c)
-            if self.memory:
-                first = (t + 1) * c if self.backwards else t * c
-                calls.append(partial(past.dot, self.line[first : first + self.memory * c], scratch))
-                calls.append(partial(np.add, y[now], scratch, y[now]))
-            for k in p.block_order:
-                block, reads = p.blocks[k], self.reads(p.blocks[k])
-                rows = slice(t * c + block.start, t * c + block.stop)
-                if reads.stop > reads.start:
-                    part = scratch[: block.stop - block.start]
-                    done = self.z[t * c + reads.start : t * c + reads.stop]
-                    calls.append(partial(present[k].dot, done, part))
-                    calls.append(partial(np.add, y[rows], part, y[rows]))
-                calls += self.pointwise(sigma, added, k, 0, rows, self.z[rows])
-        return calls + self.contraction(contract)
+def _turn(native: np.ndarray, rows: np.ndarray) -> None:
+    """Copy (time, channel, sample) to (time, sample, channel), some channels at a time for the sake of the cache."""
+    for at in range(0, rows.shape[2], _TURNED):
+        part = slice(at, at + _TURNED)
+        np.copyto(rows[:, :, part], native[:, part].transpose(0, 2, 1))

@@ -16,9 +16,11 @@ import numpy as np
 
 from ..activations import Blockwise, SlopeAt
 from ..partitions import Partition
+from .folded import FoldedLine
 from .grid import GridWorkspace, lag_boxes
 from .layout import Layout
-from .line import FoldedLine, PlainLine, is_line
+from .line import is_line
+from .plain import PlainLine
 from .slopes import slope_filler
 from .workspace import Program, Workspace
 

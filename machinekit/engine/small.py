@@ -14,7 +14,7 @@ import numpy as np
 
 from ..activations import Blockwise, SlopeAt
 from ..partitions import Partition
-from .line import FoldedLine
+from .folded import FoldedLine
 from .plan import POOL, NotFinite, Plan
 from .slopes import slopes_into
 
@@ -97,13 +97,15 @@ class SmallPlan(Plan):
         if added is not None or seed is None or seed.shape[-1] != self.channels or type(sigma) is not Blockwise:
             return super().pullback(weight, sigma, state, seeds, dead, bias_shape, with_u)
         workspace = self._ready(weight)
-        z = self.native(z)
-        slopes_into(sigma, self.native(y), None if value is None else z, workspace.more("slope")[0], self.channel_axis)
-        workspace.primal(z)
-        workspace.x_full[0][...] = self.native(seed)
-        for call in workspace.program(None, False, "first"):
+        if self.plain:
+            y, z, seed = y.T, z.T, seed.T
+        else:
+            y, z, seed = self.native(y), self.native(z), self.native(seed)
+        slopes_into(sigma, y, None if value is None else z, workspace.more("slope")[0], self.channel_axis)
+        workspace.x_full[0][...] = seed
+        for call in workspace.program(None, False):
             call()
-        out = workspace.collected()
+        out = workspace.contracted(z)
         bias = None if bias_shape is None else workspace.z_full[0].sum(axis=self.summed)
         u, v = self._results(workspace, with_u)
         if dead is not None:

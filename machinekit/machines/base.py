@@ -228,12 +228,12 @@ class Machine(Linearised):
         key = dual_key(state, z, y)
         plan = self._known.get(key)
         at: Any = state
-        if plan is None or key[-1] != plan.dtype:
+        if plan is None:
             at = check_state(self, state)
             lead = tuple(at.y.shape[:-1])
             check_signals(self, {"z": z, "y": y}, lead)
             plan = self._plan(lead, at.y, at.z, z, y, dual=True)
-            if plan is not None and key:
+            if plan is not None and key and key[-1] == plan.dtype:
                 self._remember(key, plan)
         u, v, weight, bias = self._pulled(plan, at, z, y)
         parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
