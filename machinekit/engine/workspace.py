@@ -186,7 +186,7 @@ class Workspace:
 def _copy_in_runs(target: np.ndarray, source: np.ndarray, axis: int) -> None:
     """Copy between arrays whose positions, the axes from `axis` on, may lie in different orders of memory."""
     positions = math.prod(target.shape[axis:])
-    if positions <= _RUN or axis >= target.ndim:
+    if positions <= _RUN or axis >= target.ndim or source.strides[-1] == source.itemsize:
         np.copyto(target, source)
         return
     each = positions // target.shape[axis]
