@@ -5,7 +5,7 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 (Vertechi & Bergomi, *Machines of finite depth*, arXiv:2204.12786).
 """
 
-from . import activations, testing
+from . import activations, testing, theory
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
 from .graph import Affine, Chain, Op
 from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine, Stream
@@ -43,4 +43,5 @@ __all__ = [
     "penalties",
     "save",
     "testing",
+    "theory",
 ]

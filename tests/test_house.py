@@ -18,8 +18,8 @@ FLOORS = [
     {"engine"},
     {"machines"},
     {"graph"},
-    {"training", "testing", "saving"},
-    {"cli", "forecasting", "benchmarking"},
+    {"training", "testing", "saving", "theory"},
+    {"cli", "forecasting", "benchmarking", "verification"},
 ]
 
 

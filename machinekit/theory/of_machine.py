@@ -1,0 +1,103 @@
+"""A machine as an endofunction of X = Y ⊕ Z, and its flag of index sets."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, backend_of, namespace, to_host
+from ..machines import Machine
+from .cofiltration import Cofiltration
+from .endofunction import Endofunction
+
+__all__ = ["endofunction", "flag", "pack", "start_like", "unpack"]
+
+
+def _lead(machine: Machine, grid: tuple[int, ...]) -> tuple[int, ...]:
+    grid = tuple(grid)
+    if len(grid) != machine.partition.axes:
+        raise ValueError(
+            f"grid is {grid}; the machine has {machine.partition.axes} grid axes, give one extent for each"
+        )
+    return grid
+
+
+def pack(y: Array, z: Array) -> Array:
+    """Return the vector (y, z) of X = Y ⊕ Z, from arrays of shape (*grid, channel)."""
+    xp = namespace(y)
+    return xp.concat([xp.reshape(y, (-1,)), xp.reshape(z, (-1,))])
+
+
+def unpack(machine: Machine, x: Array, grid: tuple[int, ...] = ()) -> tuple[Array, Array]:
+    """Return y and z of shape (*grid, channel) from a vector of X."""
+    shape = (*_lead(machine, grid), machine.partition.channels)
+    half, xp = math.prod(shape), namespace(x)
+    return xp.reshape(x[:half], shape), xp.reshape(x[half:], shape)
+
+
+def endofunction(machine: Machine, grid: tuple[int, ...] = ()) -> Endofunction:
+    """Return f(y, z) = (W z + b, σ(y)) of one sample as an endofunction of X = Y ⊕ Z.
+
+    Parameters
+    ----------
+    machine : Machine
+    grid : tuple of int
+        One extent for each grid axis; () for a dense machine.
+
+    Returns
+    -------
+    Endofunction
+        With spaces "y" and "z" of dimension positions × channels, and the exact derivative.
+
+    Raises
+    ------
+    ValueError
+        If `grid` has not one extent per grid axis.
+    """
+    size = math.prod((*_lead(machine, grid), machine.partition.channels))
+    still = machine.replace(bias=machine.bias * 0) if machine.bias is not None else machine
+
+    def function(x: Array) -> Array:
+        image = machine.apply(*unpack(machine, x, grid))
+        return pack(image.y, image.z)
+
+    def derivative(x: Array, v: Array) -> Array:
+        y, _ = unpack(machine, x, grid)
+        vy, vz = unpack(machine, v, grid)
+        image = still.apply(vy, vz)
+        return pack(image.y, machine.pointwise.slope(y) * vy)
+
+    name = type(machine).__name__
+    return Endofunction(function, {"y": size, "z": size}, derivative=derivative, name=name)
+
+
+def flag(machine: Machine, grid: tuple[int, ...] = ()) -> Cofiltration:
+    """Return the depth cofiltration of a machine: its index sets Y_0, Z_0, Y_1, Z_1, … in the order of the sweep.
+
+    Of length 2n + 1 for n + 1 non-empty index sets, one more if the bias of the first is not zero
+    (arXiv:2204.12786, §3).
+    """
+    lead = _lead(machine, grid)
+    shape = (*lead, machine.partition.channels)
+    places = np.arange(math.prod(shape)).reshape(shape)
+    sets: list[np.ndarray] = []
+    for step in machine.partition.steps(lead):
+        rows = places[step.index].ravel()
+        if rows.size:
+            sets += [rows, rows + places.size]
+    if sets and machine.bias is not None and _starts_biased(machine, places, sets[0]):
+        sets.insert(0, np.arange(0))
+    return Cofiltration.of_index_sets(sets, 2 * places.size)
+
+
+def _starts_biased(machine: Machine, places: np.ndarray, first: np.ndarray) -> bool:
+    bias: Any = np.broadcast_to(to_host(machine.bias), places.shape).ravel()
+    return bool(bias[first].any())
+
+
+def start_like(machine: Machine, values: np.ndarray) -> Array:
+    """Return a host vector of X on the machine's device, in its dtype."""
+    dtype = np.zeros(0, str(machine.dtype).rpartition(".")[2]).dtype
+    return backend_of(machine.weight).from_host(values.astype(dtype))
