@@ -99,8 +99,9 @@ def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:
             met = overlap(step.box, lag, tuple(grid))
             if met is None or reads.stop == reads.start:
                 continue
-            pairs = live[(*p.tap(lag), reads, step.channels)]  # (in, out)
+            kernel: Any = (*p.tap(lag), reads, step.channels)
             there: Any = (*met[1], reads)
+            pairs = live[kernel]  # (in, out)
             arriving = np.where(pairs, z[there][..., None] + 1, 0).max(axis=-2)
             here: Any = (*met[0], step.channels)
             y[here] = np.maximum(y[here], arriving)
