@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from ..arrays import (
-    Array,
-    Backend,
-    as_array,
-    astype,
-    backend_of,
-    check_alike,
-    namespace,
-    pick_backend,
-    precision,
-    to_host,
-)
+from ..arrays import Array, as_array, check_alike, dtype_name, namespace, precision
 from ..linear import rows
-from ..machines.build import cast, draw, integer, read_dtype, read_home
+from ..machines.build import draw, integer, read_dtype, read_home
 from ..records import Cotangent, State, Tangent
-from .op import Op
+from .leaf import Leaf, given_array, zeros_or
 
-__all__ = ["Affine"]
+__all__ = ["Affine", "draw_affine", "split_channels"]
 
 
-class Affine(Op):
+class Affine(Leaf):
     """The affine map y = x W + b over the last axis.
 
     Parameters
@@ -83,79 +72,13 @@ class Affine(Op):
     ) -> None:
         shape = (integer("n_in", n_in, 0), integer("n_out", n_out, 0))
         given = None if isinstance(bias, bool | np.bool_) else bias
-        home = read_home(backend, {"weight": weight, "bias": given})
-        if weight is None:
-            kind = "float32" if given is not None and precision(given, "bias") == "single" else "float64"
-            name = kind if dtype is None else read_dtype(dtype)
-            weight = home.from_host(draw(shape, np.ones(shape, dtype=bool), rng), name)
-        else:
-            weight = _copy("weight", weight, shape)
-            if dtype is not None and read_dtype(dtype) != str(weight.dtype).rpartition(".")[2]:
-                raise TypeError(f"dtype={dtype!r} but weight is {weight.dtype}; leave dtype out, or cast the weight")
-        if given is not None:
-            check_alike("weight", weight, {"bias": given})
-            self._fill(weight, _copy("bias", given, shape[1:]))
-        else:
-            self._fill(weight, home.zeros(shape[1:], weight.dtype) if bias else None)
-
-    def _fill(self, weight: Array, bias: Array | None) -> None:
-        for array in (weight, bias):
-            if isinstance(array, np.ndarray):
-                array.flags.writeable = False
-        self.__dict__.update(weight=weight, bias=bias)
-
-    def _with(self, weight: Array, bias: Array | None) -> Self:
-        new = object.__new__(type(self))
-        new._fill(weight, bias)
-        return new
+        weight, bias = draw_affine(shape, bias, given, weight, rng, dtype, backend)
+        self._fill({"weight": weight, "bias": bias})
 
     def __repr__(self) -> str:
         n_in, n_out = self.weight.shape
         bias = "" if self.bias is not None else ", bias=False"
-        return f"Affine({n_in}, {n_out}{bias}, {str(self.weight.dtype).rpartition('.')[2]} on {self.backend})"
-
-    @property
-    def backend(self) -> str:
-        """Name of the library that holds the parameters."""
-        return backend_of(self.weight).name
-
-    def parameters(self) -> dict[str, Array]:
-        """Return weight, and bias if there is one."""
-        return {"weight": self.weight} if self.bias is None else {"weight": self.weight, "bias": self.bias}
-
-    def replace(self, **parameters: Array) -> Self:
-        """Return the op with other parameters, of the same shapes and precision.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Wrong shape; another library or precision; an unknown name.
-        """
-        new: dict[str, Any] = {"weight": self.weight, "bias": self.bias}
-        for name, array in parameters.items():
-            shape = self._shape_of(name)
-            check_alike("op", self.weight, {name: array})
-            new[name] = _copy(name, array, shape)
-        return self._with(**new)
-
-    def _shape_of(self, name: str) -> tuple[int, ...]:
-        known = self.parameters()
-        if name not in known:
-            raise TypeError(f"{name!r} is no parameter of {self!r}; it has {', '.join(known)}")
-        return tuple(known[name].shape)
-
-    def to(self, backend: str | Backend) -> Self:
-        """Return a copy on another backend; see `Machine.to`."""
-        home = pick_backend(backend)
-        moved = [None if a is None else home.from_host(to_host(a)) for a in (self.weight, self.bias)]
-        return self._with(*moved)
-
-    def astype(self, dtype: Any) -> Self:
-        """Return a copy in another precision or kind; see `Machine.astype`."""
-        name = read_dtype(dtype)
-        if "complex" in str(self.weight.dtype) and not name.startswith("complex"):
-            raise TypeError(f"weight is {self.weight.dtype} and would lose its imaginary part as {name}; replace it")
-        return self._with(cast(self.weight, name), None if self.bias is None else cast(self.bias, name))
+        return f"Affine({n_in}, {n_out}{bias}, {dtype_name(self.weight)} on {self.backend})"
 
     def _join(self, inputs: tuple[Array, ...]) -> Array:
         """Check the inputs and return their channel-wise concatenation."""
@@ -186,55 +109,60 @@ class Affine(Op):
 
     def pushforward(self, state: State, *inputs: Array | None, **parameters: Array) -> Tangent:
         """Return ẏ = ẋ W + x Ẇ + ḃ."""
-        given = inputs or (None,) * len(state.inputs)
-        if len(given) != len(state.inputs):
-            raise TypeError(f"{len(given)} directions for {len(state.inputs)} inputs; pass one per input, None is zero")
-        xp = namespace(self.weight)
-        full = tuple(xp.zeros_like(x) if d is None else d for x, d in zip(state.inputs, given, strict=True))
-        for k, (x, d) in enumerate(zip(state.inputs, full, strict=True)):
-            if tuple(as_array(d, f"inputs[{k}]").shape) != tuple(x.shape):
-                raise ValueError(
-                    f"inputs[{k}] has shape {tuple(d.shape)}; a direction has the input's {tuple(x.shape)}"
-                )
-        y = self._join(full) @ self.weight
-        for name, direction in parameters.items():
-            shape = self._shape_of(name)
-            check_alike("op", self.weight, {name: direction})
-            if direction is None:
-                continue
-            if tuple(direction.shape) != shape:
-                raise ValueError(f"{name} has shape {tuple(direction.shape)}; pass {shape}")
-            y = y + (self._join(state.inputs) @ direction if name == "weight" else direction)
+        given = self._directions(state, inputs)
+        along = self._along(parameters)
+        y = self._join(tuple(zeros_or(d, x) for d, x in zip(given, state.inputs, strict=True))) @ self.weight
+        if "weight" in along:
+            y = y + self._join(state.inputs) @ along["weight"]
+        if "bias" in along:
+            y = y + along["bias"]
         return Tangent((y,), given, parameters)
 
     def pullback(self, state: State, y: Array | None = None) -> Cotangent:
         """Return x̄ = ȳ Wᵀ, split as the inputs were, W̄ = Σ xᵀ ȳ and b̄ = Σ ȳ."""
         xp = namespace(self.weight)
+        (seed,) = self._seeds(state, (y,))
         x = self._join(state.inputs)
-        if y is None:
-            seed = xp.zeros_like(state.outputs[0])
-        else:
-            check_alike("op", self.weight, {"y": y})
-            if tuple(y.shape) != tuple(state.outputs[0].shape):
-                raise ValueError(
-                    f"y has shape {tuple(y.shape)}; a seed has the output's {tuple(state.outputs[0].shape)}"
-                )
-            seed = y
         # (samples, in)ᵀ @ (samples, out) -> (in, out)
         flat = rows(seed)
         parameters = {"weight": xp.matrix_transpose(rows(x)) @ flat}
         if self.bias is not None:
             parameters["bias"] = xp.sum(flat, axis=0)
         back = seed @ xp.matrix_transpose(self.weight)
-        if len(state.inputs) == 1:
-            return Cotangent((back,), parameters, (y,))
-        cuts = itertools.accumulate((a.shape[-1] for a in state.inputs), initial=0)
-        split = tuple(back[(..., slice(a, b))] + 0 for a, b in itertools.pairwise(cuts))
-        return Cotangent(split, parameters, (y,))
+        return Cotangent(split_channels(back, state.inputs), parameters, (y,))
 
 
-def _copy(name: str, array: Array, shape: tuple[int, ...]) -> Array:
-    precision(as_array(array, name), name)
-    if tuple(array.shape) != shape:
-        raise ValueError(f"{name} has shape {tuple(array.shape)}; pass {shape}")
-    return astype(array)
+def draw_affine(
+    shape: tuple[int, ...], bias: Any, given: Array | None, weight: Array | None, rng: Any, dtype: Any, backend: Any
+) -> tuple[Array, Array | None]:
+    """Return weight and bias of an affine map from a user's arguments, the weight drawn with N(0, 1/fan-in) if missing.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (*anything, in, out).
+    bias : bool or array
+    given : array or None
+        The bias, if it is an array.
+    """
+    home = read_home(backend, {"weight": weight, "bias": given})
+    if weight is None:
+        kind = "float32" if given is not None and precision(given, "bias") == "single" else "float64"
+        name = kind if dtype is None else read_dtype(dtype)
+        weight = home.from_host(draw(shape, np.ones(shape, dtype=bool), rng), name)
+    else:
+        weight = given_array("weight", weight, shape)
+        if dtype is not None and read_dtype(dtype) != dtype_name(weight):
+            raise TypeError(f"dtype={dtype!r} but weight is {weight.dtype}; leave dtype out, or cast the weight")
+    if given is not None:
+        check_alike("weight", weight, {"bias": given})
+        return weight, given_array("bias", given, shape[-1:])
+    return weight, home.zeros(shape[-1:], weight.dtype) if bias else None
+
+
+def split_channels(array: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Split the last axis as some arrays would be concatenated along it; parts own their memory."""
+    if len(like) == 1:
+        return (array,)
+    cuts = itertools.accumulate((a.shape[-1] for a in like), initial=0)
+    return tuple(array[(..., slice(a, b))] + 0 for a, b in itertools.pairwise(cuts))

@@ -1,0 +1,178 @@
+"""Leaf: what ops with and without parameters of their own share, which is all but their formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+
+from ..arrays import (
+    Array,
+    Backend,
+    as_array,
+    astype,
+    backend_of,
+    check_alike,
+    namespace,
+    pick_backend,
+    precision,
+    to_host,
+)
+from ..machines.build import cast, read_dtype
+from ..records import State
+from .op import Op
+
+__all__ = ["Leaf", "given_array", "zeros_or"]
+
+
+class Leaf(Op):
+    """Base of the built-in ops that are no containers: immutable, with named parameters and options.
+
+    A subclass sets its options and parameters once, by `_fill`, and writes the three formulas:
+    ``solve(*inputs)``, ``pushforward(state, *inputs, **parameters)``, ``pullback(state, *outputs)``.
+    """
+
+    _parameters: Mapping[str, Array]
+    _options: Mapping[str, Any] = MappingProxyType({})
+
+    def _fill(self, parameters: Mapping[str, Array | None], **options: Any) -> None:
+        """Set parameters, None being absent, and options; parameters are not to be written to from now on."""
+        kept = {name: array for name, array in parameters.items() if array is not None}
+        for array in kept.values():
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+        absent = {name: None for name in parameters if name not in kept}
+        options = options or self._options
+        self.__dict__.update(options, **absent, **kept, _parameters=kept, _options=options)
+
+    def _with(self, parameters: Mapping[str, Array]) -> Self:
+        """Return the same op with other parameters."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._fill({**self._parameters, **parameters})
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def backend(self) -> str | None:
+        """Name of the library that holds the parameters; None without parameters."""
+        return next((backend_of(a).name for a in self._parameters.values()), None)
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the trainable arrays by name."""
+        return dict(self._parameters)
+
+    def replace(self, **parameters: Array) -> Self:
+        """Return the op with other parameters, of the same shapes and precision.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Wrong shape; another library or precision; an unknown name.
+        """
+        new = {}
+        for name, array in parameters.items():
+            shape = self._shape_of(name)
+            check_alike("op", self._parameters[name], {name: array})
+            new[name] = given_array(name, array, shape)
+        return self._with(new)
+
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        if name not in self._parameters:
+            raise TypeError(f"{name!r} is no parameter of {self!r}; it has {', '.join(self._parameters) or 'none'}")
+        return tuple(self._parameters[name].shape)
+
+    def to(self, backend: str | Backend) -> Self:
+        """Return a copy on another backend; see `Machine.to`."""
+        home = pick_backend(backend)
+        return self._with({name: home.from_host(to_host(a)) for name, a in self._parameters.items()})
+
+    def astype(self, dtype: Any) -> Self:
+        """Return a copy in another precision or kind; see `Machine.astype`."""
+        name = read_dtype(dtype)
+        for key, array in self._parameters.items():
+            if "complex" in str(array.dtype) and not name.startswith("complex"):
+                raise TypeError(f"{key} is {array.dtype} and would lose its imaginary part as {name}; replace it")
+        return self._with({key: cast(a, name) for key, a in self._parameters.items()})
+
+    # What the formulas need checked -------------------------------------------------------------
+
+    def _one(self, inputs: Sequence[Array], count: int = 1) -> tuple[Array, ...]:
+        """Check that there are `count` inputs, all arrays of one library and precision, and the op's own."""
+        if len(inputs) != count:
+            raise TypeError(f"{type(self).__name__} takes {count} array{'s' * (count != 1)}, not {len(inputs)}")
+        named = {f"inputs[{k}]": as_array(x, f"inputs[{k}]") for k, x in enumerate(inputs)}
+        first = next(iter(self._parameters.values()), inputs[0] if inputs else None)
+        if first is not None:
+            check_alike("op" if self._parameters else "inputs[0]", first, named)
+        return tuple(inputs)
+
+    def _directions(self, state: State, inputs: Sequence[Array | None]) -> tuple[Array | None, ...]:
+        """Check directions of the inputs; no direction at all is zero for each."""
+        given = tuple(inputs) or (None,) * len(state.inputs)
+        if len(given) != len(state.inputs):
+            raise TypeError(f"{len(given)} directions for {len(state.inputs)} inputs; pass one per input, None is zero")
+        for k, (x, d) in enumerate(zip(state.inputs, given, strict=True)):
+            _fits(f"inputs[{k}]", d, x, "a direction has the input's")
+        return given
+
+    def _along(self, parameters: Mapping[str, Array | None]) -> dict[str, Array]:
+        """Check directions of parameters and leave out those that are zero."""
+        for name, direction in parameters.items():
+            shape = self._shape_of(name)
+            if direction is not None:
+                check_alike("op", self._parameters[name], {name: direction})
+                if tuple(direction.shape) != shape:
+                    raise ValueError(f"{name} has shape {tuple(direction.shape)}; its direction has the shape {shape}")
+        return {name: d for name, d in parameters.items() if d is not None}
+
+    def _seeds(self, state: State, outputs: Sequence[Array | None]) -> tuple[Array, ...]:
+        """Check seeds and return them, zeros for None; no seed at all is zero for each output."""
+        given = tuple(outputs) or (None,) * len(state.outputs)
+        if len(given) != len(state.outputs):
+            raise TypeError(f"{len(given)} seeds for {len(state.outputs)} outputs; pass one per output, None is zero")
+        for k, (y, seed) in enumerate(zip(state.outputs, given, strict=True)):
+            _fits("y" if len(given) == 1 else f"outputs[{k}]", seed, y, "a seed has the output's")
+        return tuple(zeros_or(seed, y) for seed, y in zip(given, state.outputs, strict=True))
+
+
+def _fits(name: str, given: Array | None, like: Array, rule: str) -> None:
+    if given is None:
+        return
+    if (
+        type(given) is np.ndarray
+        and type(like) is np.ndarray
+        and given.shape == like.shape
+        and given.dtype == like.dtype
+    ):
+        return
+    as_array(given, name)
+    check_alike("the state", like, {name: given})
+    if tuple(given.shape) != tuple(like.shape):
+        raise ValueError(f"{name} has shape {tuple(given.shape)}; {rule} {tuple(like.shape)}")
+
+
+def zeros_or(given: Array | None, like: Array) -> Array:
+    """Return an array, or zeros like another where it is None."""
+    return namespace(like).zeros_like(like) if given is None else given
+
+
+def given_array(name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    """Return a copy of a user's array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another shape; not a floating array.
+    """
+    precision(as_array(array, name), name)
+    if tuple(array.shape) != shape:
+        raise ValueError(f"{name} has shape {tuple(array.shape)}; pass {shape}")
+    return astype(array)
