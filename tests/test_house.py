@@ -19,7 +19,7 @@ FLOORS = [
     {"machines"},
     {"graph"},
     {"training", "testing", "saving", "theory"},
-    {"cli", "forecasting", "benchmarking", "verification"},
+    {"cli", "figures", "forecasting", "benchmarking", "verification"},
 ]
 
 

@@ -87,16 +87,19 @@ def test_tangent_and_dual_are_machines_with_the_oracles_solutions(backend, case)
 
 @given(case=cases())
 def test_the_dual_of_the_dual_is_the_tangent(backend, case):
-    """Transposing twice is nothing: the same weight, order, slope and solution, bit for bit."""
-    machine, _, _, moved, state = prepare(case, backend)
+    """Transposing twice is nothing: the same weight, order and slope bit for bit, and the tangent's solution.
+
+    The solution to rounding only: memory orders may differ, and with them the order in which a product sums.
+    """
+    machine, oracle, n, moved, state = prepare(case, backend)
     tangent, dual = machine.tangent(state), machine.dual(state)
     other = dual.dual(dual.solve(moved["dy0"], moved["dz0"]))
     assert other.partition == tangent.partition
-    a, b = tangent.solve(moved["dy0"], moved["dz0"]), other.solve(moved["dy0"], moved["dz0"])
     for name in ("weight", "live", "slope_array"):
         assert_equal(name, getattr(other, name), getattr(tangent, name), case)
-    assert_equal("ẏ", b.y, a.y, case)
-    assert_equal("ż", b.z, a.z, case)
+    got, want = other.solve(moved["dy0"], moved["dz0"]), oracle.tangent(n.dy0, n.dz0)
+    check("ẏ", got.y, want.y, want.ey, case)
+    check("ż", got.z, want.z, want.ez, case)
 
 
 @given(case=cases())

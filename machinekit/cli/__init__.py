@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import bench, forecast, info
+from . import bench, figures, forecast, info
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (info, forecast, bench)
+_COMMANDS = (info, forecast, figures, bench)
 
 
 class _Parser(argparse.ArgumentParser):

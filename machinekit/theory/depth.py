@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, to_host
+from ..arrays import NUMPY, Array, backend_of, dtype_name, to_host
 from ..linear import overlap
 from ..machines import Machine
 from .endofunction import Endofunction
 from .graphs import space_levels
-from .of_machine import endofunction, start_like
+from .of_machine import endofunction
 from .sequences import depth_sequence
 
 __all__ = ["depth", "structural_depth"]
@@ -67,13 +67,12 @@ def depth(
     if isinstance(f, Machine):
         if method != "iteration":
             return structural_depth(f, grid)
-        zeros = start_like(f, np.zeros(2 * math.prod((*grid, f.partition.channels))))
-        return _by_iteration(endofunction(f, grid), zeros, points, np.random.default_rng(rng), most)
+        f = endofunction(f, grid)
     if method == "structure" and f.edges is None:
         raise TypeError(f"{f!r} has no structure; use method='iteration', or make it of edges")
     if f.edges is not None and method != "iteration":
         return max(space_levels(f).values(), default=0)
-    return _by_iteration(f, np.zeros(f.dimension), points, np.random.default_rng(rng), most)
+    return _by_iteration(f, points, np.random.default_rng(rng), most)
 
 
 def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:
@@ -109,10 +108,9 @@ def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:
     return int(z.max(initial=0))
 
 
-def _by_iteration(f: Endofunction, zeros: Array, points: int, rng: np.random.Generator, most: int) -> float:
-    from ..arrays import backend_of
-
-    home, dtype = backend_of(zeros), to_host(zeros).dtype
+def _by_iteration(f: Endofunction, points: int, rng: np.random.Generator, most: int) -> float:
+    home = NUMPY if f.like is None else backend_of(f.like)
+    dtype = "float64" if f.like is None else dtype_name(f.like)
 
     def draw() -> Array:
         return home.from_host(rng.normal(size=f.dimension).astype(dtype))

@@ -75,6 +75,8 @@ class Endofunction:
     derivative : callable (x, v) -> Df(x) v, optional
         By default the complex step, for which `function` must accept complex vectors.
     name : str, optional
+    like : array, optional
+        Of the library, device and dtype of the vectors that the function expects; NumPy's float64 by default.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class Endofunction:
         *,
         derivative: Map | None = None,
         name: str = "f",
+        like: Array | None = None,
         edges: tuple[Edge, ...] | None = None,
         parts: tuple[Endofunction, Endofunction] | None = None,
     ) -> None:
@@ -103,7 +106,7 @@ class Endofunction:
         if bad:
             raise ValueError(f"sizes has {bad}; a space has a whole number of dimensions, at least 0")
         self.sizes = {k: int(n) for k, n in sizes.items()}
-        self.name, self.edges, self.parts = name, edges, parts
+        self.name, self.like, self.edges, self.parts = name, like, edges, parts
         self._function, self._derivative = function, derivative
         ends = [0, *accumulate(self.sizes.values())]
         self.dimension = ends[-1]
@@ -115,6 +118,7 @@ class Endofunction:
         sizes: Mapping[str, int],
         edges: Mapping[str, Map] | Sequence[tuple[str, Map]],
         name: str = "f",
+        like: Array | None = None,
     ) -> Endofunction:
         """Return the sum of edges, each given by its signature and a function.
 
@@ -139,7 +143,7 @@ class Endofunction:
             images = [edge.images(parts) for edge in made.edges or ()]
             return made.join({k: _total([i[k] for i in images if k in i], parts[k]) for k in made.spaces})
 
-        made = cls(function, sizes, name=name, edges=tuple(read))
+        made = cls(function, sizes, name=name, like=like, edges=tuple(read))
         return made
 
     @classmethod
@@ -227,6 +231,7 @@ class Endofunction:
             self.sizes,
             derivative=lambda x, v: self.jvp(x, v) + other.jvp(x, v),
             name=f"{self.name} + {other.name}",
+            like=self.like,
             edges=edges,
             parts=(self, other),
         )

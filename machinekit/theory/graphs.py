@@ -34,7 +34,7 @@ def _order(f: Endofunction) -> list[str]:
     try:
         return list(sorter.static_order())
     except CycleError as error:
-        cycle = " -> ".join(reversed(error.args[1]))
+        cycle = " -> ".join(error.args[1])
         raise ValueError(f"the edges make a cycle, {cycle}; leave one of them out to have finite depth") from None
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, backend_of, namespace, to_host
+from ..arrays import Array, namespace, to_host
 from ..machines import Machine
 from .cofiltration import Cofiltration
 from .endofunction import Endofunction
 
-__all__ = ["endofunction", "flag", "pack", "start_like", "unpack"]
+__all__ = ["endofunction", "flag", "pack", "unpack"]
 
 
 def _lead(machine: Machine, grid: tuple[int, ...]) -> tuple[int, ...]:
@@ -70,7 +70,7 @@ def endofunction(machine: Machine, grid: tuple[int, ...] = ()) -> Endofunction:
         return pack(image.y, machine.pointwise.slope(y) * vy)
 
     name = type(machine).__name__
-    return Endofunction(function, {"y": size, "z": size}, derivative=derivative, name=name)
+    return Endofunction(function, {"y": size, "z": size}, derivative=derivative, name=name, like=machine.weight)
 
 
 def flag(machine: Machine, grid: tuple[int, ...] = ()) -> Cofiltration:
@@ -95,9 +95,3 @@ def flag(machine: Machine, grid: tuple[int, ...] = ()) -> Cofiltration:
 def _starts_biased(machine: Machine, places: np.ndarray, first: np.ndarray) -> bool:
     bias: Any = np.broadcast_to(to_host(machine.bias), places.shape).ravel()
     return bool(bias[first].any())
-
-
-def start_like(machine: Machine, values: np.ndarray) -> Array:
-    """Return a host vector of X on the machine's device, in its dtype."""
-    dtype = np.zeros(0, str(machine.dtype).rpartition(".")[2]).dtype
-    return backend_of(machine.weight).from_host(values.astype(dtype))
