@@ -44,8 +44,8 @@ class Leaf(Op):
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
         absent = {name: None for name in parameters if name not in kept}
-        options = options or self._options
-        self.__dict__.update(options, **absent, **kept, _parameters=kept, _options=options)
+        chosen = options or dict(self._options)
+        self.__dict__.update(chosen, **absent, **kept, _parameters=kept, _options=chosen)
 
     def _with(self, parameters: Mapping[str, Array]) -> Self:
         """Return the same op with other parameters."""
