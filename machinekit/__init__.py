@@ -7,7 +7,7 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 
 from . import activations, testing, theory
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
-from .graph import Affine, Chain, Op
+from .graph import Adjoint, Affine, Chain, CycleError, Edge, Hypergraph, Linearized, Op
 from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine, Stream
 from .records import Cotangent, State, Tangent
 from .saving import load, save
@@ -17,14 +17,19 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "Adjoint",
     "Affine",
     "Chain",
     "ConvMachine",
     "Cotangent",
+    "CycleError",
     "DenseMachine",
     "Diagonal",
+    "Edge",
     "FitResult",
     "GridMachine",
+    "Hypergraph",
+    "Linearized",
     "Machine",
     "Objective",
     "Op",

@@ -58,6 +58,7 @@ class Affine(Leaf):
 
     weight: Array
     bias: Array | None
+    reads_outputs = False
 
     def __init__(
         self,

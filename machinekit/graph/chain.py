@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-import numpy as np
-
 from ..arrays import Array
 from ..records import Cotangent, State, Tangent
-from .op import Op, check_op_kind, moved, pullback, pushforward, solve
+from .container import Container
+from .op import check_op_kind, pullback, pushforward, solve
 from .sharing import Sharing
 
 __all__ = ["Chain"]
 
 
-class Chain(Op):
+class Chain(Container):
     """The composition of ops: the outputs of one are the inputs of the next.
 
     Parameters
@@ -48,7 +47,7 @@ class Chain(Op):
     """
 
     ops: tuple[Any, ...]
-    _sharing: Sharing
+    _what = "chain"
 
     def __init__(self, ops: Iterable[Any]) -> None:
         ops = tuple(ops)
@@ -56,45 +55,14 @@ class Chain(Op):
             raise ValueError("ops is empty; a chain needs at least one op")
         for k, op in enumerate(ops):
             check_op_kind(op, f"ops[{k}]")
-        self.__dict__.update(ops=ops, _sharing=Sharing({str(k): op for k, op in enumerate(ops)}))
+        self.__dict__.update(ops=ops, sharing=Sharing({str(k): op for k, op in enumerate(ops)}))
 
     def __repr__(self) -> str:
         return f"Chain([{', '.join(map(repr, self.ops))}])"
 
-    def parts(self) -> dict[str, Any]:
-        """Return the ops by position."""
-        return dict(self._sharing.parts)
-
     def with_parts(self, parts: Mapping[str, Any]) -> Self:
         """Return the same chain of other ops."""
         return type(self)(parts[str(k)] for k in range(len(self.ops)))
-
-    def parameters(self) -> dict[str, Array]:
-        """Return all parameters, shared ones once."""
-        return self._sharing.parameters()
-
-    @property
-    def live(self) -> dict[str, np.ndarray]:
-        """Masks of the parameters that are not live throughout."""
-        return self._sharing.live()
-
-    def replace(self, **parameters: Array) -> Self:
-        """Return the chain with other parameters; sharing is kept.
-
-        Raises
-        ------
-        TypeError
-            For a name that is not listed by `parameters`.
-        """
-        return self.with_parts(self._sharing.replace(parameters, "chain"))
-
-    def to(self, backend: str) -> Self:
-        """Return a copy on another backend; see `Machine.to`."""
-        return self.with_parts(self._sharing.map(lambda _, leaf: moved(leaf, "to", backend)))
-
-    def astype(self, dtype: Any) -> Self:
-        """Return a copy in another precision or kind; see `Machine.astype`."""
-        return self.with_parts(self._sharing.map(lambda _, leaf: moved(leaf, "astype", dtype)))
 
     def solve(self, *inputs: Array) -> State:
         """Run the ops in order; ``saved`` holds their states."""
@@ -106,7 +74,7 @@ class Chain(Op):
 
     def pushforward(self, state: State, *inputs: Array | None, **parameters: Array) -> Tangent:
         """Return the directional derivative, op by op."""
-        along = self._sharing.distribute(parameters, "chain")
+        along = self.sharing.distribute(parameters, "chain")
         directions = inputs
         saved = []
         for k, (op, inner) in enumerate(zip(self.ops, state.saved, strict=True)):
@@ -121,5 +89,5 @@ class Chain(Op):
         for k in reversed(range(len(self.ops))):
             saved[str(k)] = pullback(self.ops[k], state.saved[k], seeds)
             seeds = saved[str(k)].inputs
-        parameters, contributions = self._sharing.gather(saved)
+        parameters, contributions = self.sharing.gather(saved)
         return Cotangent(seeds, parameters, outputs, tuple(saved[str(k)] for k in range(len(self.ops))), contributions)

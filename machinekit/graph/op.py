@@ -33,7 +33,15 @@ class Op:
     """Base of the built-in ops: immutable, called by its outputs.
 
     A user's own op needs no base class; this one spells out what the defaults are.
+
+    Attributes
+    ----------
+    reads_outputs : bool
+        Whether derivatives read the values of the state's outputs, or their shapes only; a network need not
+        keep what nobody reads.
     """
+
+    reads_outputs: bool = True
 
     def __call__(self, *inputs: Array) -> Any:
         """Return the outputs of `solve`; the bare array if there is one."""

@@ -1,11 +1,16 @@
 """The frozen answers of the verbs: State, Tangent, Cotangent, of ops and of machines."""
 
+from .graph import ByName, GraphCotangent, GraphState, GraphTangent
 from .machine import DualState, MachineCotangent, MachineState, MachineTangent, machine_state
 from .op import Cotangent, State, Tangent
 
 __all__ = [
+    "ByName",
     "Cotangent",
     "DualState",
+    "GraphCotangent",
+    "GraphState",
+    "GraphTangent",
     "MachineCotangent",
     "MachineState",
     "MachineTangent",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, namespace
+from ..graph.order import read_signature
 
 __all__ = ["Edge", "Endofunction", "inner_product"]
 
@@ -48,9 +49,8 @@ class Edge:
         ValueError
             Without an arrow, or without a target.
         """
-        left, arrow, right = signature.partition("->")
-        sources, targets = tuple(left.split()), tuple(right.split())
-        if not arrow or not targets or len(set(targets)) < len(targets):
+        sources, targets = read_signature(signature, "an edge")
+        if not targets or len(set(targets)) < len(targets):
             raise ValueError(f"the edge {signature!r} is no signature; write 'x1 x2 -> x3', each target once")
         return cls(f"{' '.join(sources)} -> {' '.join(targets)}".strip(), sources, targets, function)
 

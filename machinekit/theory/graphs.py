@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
 
+from ..graph import order as _order
 from .endofunction import Edge, Endofunction
 
 __all__ = ["edge_levels", "is_schedule", "levels", "shortcut_graph", "space_levels"]
@@ -19,38 +19,14 @@ def _edges(f: Endofunction) -> tuple[Edge, ...]:
     return f.edges
 
 
-def _order(f: Endofunction) -> list[str]:
-    """Return the spaces, sources before targets.
-
-    Raises
-    ------
-    ValueError
-        If there is a cycle, named in the message.
-    """
-    sorter: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(f.sizes, ()))
-    for edge in _edges(f):
-        for target in edge.targets:
-            sorter.add(target, *edge.sources)
-    try:
-        return list(sorter.static_order())
-    except CycleError as error:
-        cycle = " -> ".join(error.args[1])
-        raise ValueError(f"the edges make a cycle, {cycle}; leave one of them out to have finite depth") from None
-
-
 def space_levels(f: Endofunction) -> dict[str, int]:
     """Return for each space the length of the longest path to it: 0 where nothing is written to."""
-    level = dict.fromkeys(f.sizes, 0)
-    for name in _order(f):
-        into = [e for e in _edges(f) if name in e.targets]
-        level[name] = max((1 + max((level[s] for s in e.sources), default=0) for e in into), default=0)
-    return level
+    return _order.space_levels(f.sizes, _edges(f))
 
 
 def edge_levels(f: Endofunction) -> dict[str, int]:
     """Return for each edge the earliest step, from 1, at which all that it reads is final."""
-    level = space_levels(f)
-    return {e.name: 1 + max((level[s] for s in e.sources), default=0) for e in _edges(f)}
+    return _order.edge_levels(f.sizes, _edges(f))
 
 
 def levels(f: Endofunction, order: str = "earliest") -> list[tuple[str, ...]]:
@@ -65,29 +41,20 @@ def levels(f: Endofunction, order: str = "earliest") -> list[tuple[str, ...]]:
     ------
     TypeError
         For another order.
-    ValueError
+    CycleError
         If there is a cycle.
     """
     if order not in ("earliest", "latest"):
         raise TypeError(f"order={order!r} is unknown; 'earliest' or 'latest'")
-    of_space, of_edge = space_levels(f), edge_levels(f)
-    if order == "latest":
-        of_edge = {e.name: min(of_space[t] for t in e.targets) for e in _edges(f)}
-    steps = sorted(set(of_edge.values()))
-    return [tuple(name for name, step in of_edge.items() if step == k) for k in steps]
+    if order == "earliest":
+        return _order.groups_by_level(edge_levels(f))
+    of_space = space_levels(f)
+    return _order.groups_by_level({e.name: min(of_space[t] for t in e.targets) for e in _edges(f)})
 
 
 def is_schedule(f: Endofunction, groups: Sequence[Iterable[str]]) -> bool:
     """Tell whether groups of edges, in this order, each once, read only what is final."""
-    by_name = {e.name: e for e in _edges(f)}
-    given = [list(g) for g in groups]
-    if sorted(n for g in given for n in g) != sorted(by_name):
-        return False
-    for k, group in enumerate(given):
-        pending = {t for later in given[k:] for n in later for t in by_name[n].targets}
-        if any(s in pending for n in group for s in by_name[n].sources):
-            return False
-    return True
+    return _order.valid_schedule(_edges(f), groups)
 
 
 def shortcut_graph(

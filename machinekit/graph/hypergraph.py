@@ -1,0 +1,260 @@
+"""Hypergraph: a sum of ops on named spaces, run in the order of its levels; itself an op."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any, Self
+
+from ..arrays import Array
+from ..records import GraphCotangent, GraphState, GraphTangent, State
+from . import order, sweeps
+from .container import Container
+from .edge import Edge
+from .linearized import Adjoint, Linearized, turn
+from .op import parameters
+from .portrait import Memory, describe, memory, to_dot
+from .reading import Shape, read_edges, read_spaces, read_terminals, try_edges
+from .sharing import Sharing
+
+__all__ = ["Hypergraph"]
+
+
+class Hypergraph(Container):
+    """A network: x = Σ_e f_e(x) + x0 on a sum of named spaces.
+
+    Parameters
+    ----------
+    spaces : mapping of str to int or tuple of int
+        The shape of a sample in each space: a number of channels, or grid extents and channels. Batch axes
+        lead, any number of them, the same everywhere.
+    edges : iterable of Edge
+        Ops between spaces. Several edges into one space add. One op object on several edges shares its weights.
+    signature : str, optional
+        ``"x1 x2 -> x8"``: the inputs and outputs as an op. By default the spaces that no edge writes to, and
+        those that no edge reads, in the order of `spaces`.
+    executor : concurrent.futures.Executor, optional
+        Runs the edges of a level side by side; sums stay in the order of declaration, so that results do not
+        change. It is not pickled.
+
+    Attributes
+    ----------
+    levels : list of tuple of str
+        The edges by the earliest step at which all that they read is final.
+    depth : int
+        The number of levels: with f_k the sum of the edges of level k, R_f = R_{f_d} ⋯ R_{f_1}.
+
+    Raises
+    ------
+    CycleError
+        If a space feeds back on itself; ``.cycle`` names the edges.
+    ValueError
+        A space or edge name that is no word, occurs twice or is unknown; an edge between spaces whose shapes do
+        not fit its op (built-in ops and machines are tried on one sample of zeros, a user's own when it runs).
+    TypeError
+        Parameters in two libraries or precisions; an op of another kind.
+
+    Notes
+    -----
+    An edge of level k reads only spaces that are final before it: each edge does not depend on itself and on
+    later ones, so that by Theorem 2 of Vertechi & Bergomi (arXiv:2204.12786) the sum is a machine whose
+    resolvent runs each edge once, ``h ← h + f_e h``. Its tangent and its dual are sums of linear edges on the
+    same spaces, with arrows reversed for the dual: λ_s = x̄_s + Σ_e J_eᵀ λ over the edges e that read s
+    (Fleuret, EE-559 §4.1). Parameters are named ``"f1.weight"``, deeper ``"f1.0.weight"``.
+
+    Examples
+    --------
+    >>> import numpy as np, machinekit as mk
+    >>> double = mk.Affine(1, 1, bias=False, weight=np.array([[2.0]]))
+    >>> net = mk.Hypergraph({"a": 1, "b": 1, "c": 1}, [
+    ...     mk.Edge("f", double, "a -> b"), mk.Edge("g", double, "b -> c"), mk.Edge("skip", double, "a -> c")])
+    >>> state = net.solve({"a": np.array([[3.0]])})
+    >>> state["c"], net.depth, net.levels
+    (array([[18.]]), 2, [('f', 'skip'), ('g',)])
+    >>> cotangent = net.pullback(state, {"c": np.array([[1.0]])})
+    >>> cotangent.inputs["a"], cotangent.parameters["f.weight"], cotangent.contributions["skip.weight"]
+    (array([[6.]]), array([[15.]]), array([[3.]]))
+    """
+
+    spaces: dict[str, Shape]
+    edges: tuple[Edge, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    levels: list[tuple[str, ...]]
+    _what = "network"
+    groups: tuple[tuple[int, ...], ...]
+    executor: Executor | None
+    like: Array | None
+
+    def __init__(
+        self,
+        spaces: Mapping[str, int | Sequence[int]],
+        edges: Iterable[Edge],
+        signature: str | None = None,
+        *,
+        executor: Executor | None = None,
+    ) -> None:
+        shapes = read_spaces(spaces)
+        given = read_edges(edges, shapes)
+        inputs, outputs = read_terminals(signature, shapes, given)
+        self._fill(shapes, given, inputs, outputs, executor)
+        try_edges(shapes, given)
+
+    def _fill(
+        self, shapes: dict[str, Shape], edges: tuple[Edge, ...], inputs: Any, outputs: Any, executor: Executor | None
+    ) -> None:
+        levels = order.groups_by_level(order.edge_levels(shapes, edges))
+        places = {e.name: k for k, e in enumerate(edges)}
+        self.__dict__.update(
+            spaces=shapes,
+            inputs=inputs,
+            outputs=outputs,
+            levels=levels,
+            groups=tuple(tuple(places[name] for name in group) for group in levels),
+            executor=executor,
+            **_contents(edges),
+        )
+
+    def __repr__(self) -> str:
+        spaces = ", ".join(f"{name}: {'×'.join(map(str, shape)) or 'scalar'}" for name, shape in self.spaces.items())
+        return f"Hypergraph({{{spaces}}}, {len(self.edges)} edges, depth {self.depth}, {self.signature!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "executor": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._fill(state["spaces"], state["edges"], state["inputs"], state["outputs"], None)
+
+    @property
+    def signature(self) -> str:
+        """Inputs and outputs as an op, ``"x1 x2 -> x8"``."""
+        return f"{' '.join(self.inputs)} -> {' '.join(self.outputs)}"
+
+    @property
+    def depth(self) -> int:
+        """The number of levels."""
+        return len(self.levels)
+
+    def is_schedule(self, groups: Iterable[Iterable[str]]) -> bool:
+        """Tell whether groups of edge names, in this order, each edge once, read only what is final.
+
+        >>> import machinekit as mk
+        >>> net = mk.Hypergraph({"a": 1, "b": 1}, [mk.Edge("f", mk.Affine(1, 1, rng=0), "a -> b")])
+        >>> net.is_schedule([("f",)])
+        True
+        """
+        return order.valid_schedule(self.edges, groups)
+
+    def depends_on(self, other: Hypergraph) -> bool:
+        """Tell from the structure whether this depends on `other`: reads a space that `other` writes to (Def. 4)."""
+        written = {t for e in other.edges for t in e.targets}
+        return any(s in written for e in self.edges for s in e.sources)
+
+    def __add__(self, other: Any) -> Hypergraph:
+        """Return the sum on the union of the spaces, with all edges (Theorem 2).
+
+        Raises
+        ------
+        ValueError
+            A space of two shapes, or an edge name in both.
+        CycleError
+            If the sum is not of finite depth.
+        """
+        if not isinstance(other, Hypergraph):
+            return NotImplemented
+        for name, shape in other.spaces.items():
+            if self.spaces.get(name, shape) != shape:
+                raise ValueError(
+                    f"the space {name!r} is {self.spaces[name]} in one network and {shape} in the other; "
+                    "give it one shape, or two names"
+                )
+        return Hypergraph({**self.spaces, **other.spaces}, (*self.edges, *other.edges), executor=self.executor)
+
+    def with_parts(self, parts: Mapping[str, Any]) -> Self:
+        """Return the same network with other ops on its edges."""
+        new = object.__new__(type(self))
+        edges = tuple(Edge(e.name, parts[e.name], e.signature) for e in self.edges)
+        new.__dict__.update(self.__dict__, **_contents(edges))
+        return new
+
+    def tangent(self, state: State) -> Hypergraph:
+        """Return the derivative at a state: the same network with `Linearized` edges."""
+        return self._linear(Linearized, state, turned=False)
+
+    def dual(self, state: State) -> Hypergraph:
+        """Return the dual at a state: the network with its arrows reversed and `Adjoint` edges.
+
+        ``net.dual(state).solve({"x8": g})["x1"]`` is ``net.pullback(state, {"x8": g}).inputs["x1"]``.
+        """
+        return self._linear(Adjoint, state, turned=True)
+
+    def _linear(self, kind: Any, state: State, turned: bool) -> Hypergraph:
+        edges = tuple(
+            Edge(e.name, kind(e.op, inner), turn(e.signature) if turned else e.signature)
+            for e, inner in zip(self.edges, state.saved, strict=True)
+        )
+        new = object.__new__(Hypergraph)
+        ends = (self.outputs, self.inputs) if turned else (self.inputs, self.outputs)
+        new._fill(self.spaces, edges, *ends, self.executor)
+        return new
+
+    def memory(self, batch: int | Shape = 1) -> Memory:
+        """Return how many bytes a state holds for a batch: values of spaces, and what the edges keep besides.
+
+        >>> import machinekit as mk
+        >>> mk.Hypergraph({"a": 2, "b": 3}, [mk.Edge("f", mk.Affine(2, 3, rng=0), "a -> b")]).memory(10)
+        Memory(inputs=160, spaces=240, edges={'f': 0})
+        """
+        return memory(self, batch)
+
+    def describe(self) -> str:
+        """Return spaces, levels and parameters as text."""
+        return describe(self)
+
+    def to_dot(self) -> str:
+        """Return the network in the language of Graphviz: spaces are ellipses, edges boxes, a rank per level."""
+        return to_dot(self)
+
+    def solve(self, *inputs: Any) -> GraphState:
+        """Run every edge once, level by level.
+
+        Parameters
+        ----------
+        *inputs : arrays of shape (*batch, *space), or one mapping of space to array
+            In the order of the signature, or by name, of any space. None and what is missing is zero.
+
+        Raises
+        ------
+        ValueError, TypeError
+            No input at all; an unknown space; a shape that is not the space's; arrays of two libraries or
+            precisions; an edge whose op returns other outputs than its targets take.
+        """
+        return sweeps.solve_network(self, inputs)
+
+    def pushforward(self, state: State, *inputs: Any, **parameters: Array) -> GraphTangent:
+        """Return the directional derivative, level by level.
+
+        Parameters
+        ----------
+        *inputs : arrays or None, or one mapping of space to array
+            One per input of the state, or by name, of any space.
+        **parameters : arrays
+            Directions by listed name, as in ``**{"f1.weight": d}``.
+        """
+        return sweeps.push(self, state, inputs, parameters)
+
+    def pullback(self, state: State, *outputs: Any) -> GraphCotangent:
+        """Return the cotangents of all spaces and parameters, last level first.
+
+        Parameters
+        ----------
+        *outputs : arrays or None, or one mapping of space to array
+            A seed per output of the signature, or by name, on any space; None and what is missing is zero.
+        """
+        return sweeps.pull(self, state, outputs)
+
+
+def _contents(edges: tuple[Edge, ...]) -> dict[str, Any]:
+    """Return what changes when only the ops do."""
+    like = next((a for e in edges for a in parameters(e.op).values()), None)
+    return {"edges": edges, "sharing": Sharing({e.name: e.op for e in edges}), "like": like}
