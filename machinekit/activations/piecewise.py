@@ -6,7 +6,7 @@ derivatives follow the same side. Branches look at the real part only.
 
 from __future__ import annotations
 
-from ..arrays import Array, namespace, real
+from ..arrays import Array, astype, namespace, real
 
 __all__ = [
     "celu",
@@ -45,12 +45,15 @@ def _flat(y: Array, level: float) -> Array:
 
 
 def relu(y: Array) -> Array:
+    xp = namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        return xp.maximum(y, xp.zeros((), dtype=y.dtype, device=y.device))
     return _pick(y, y, _flat(y, 0.0))
 
 
 def relu_slope(y: Array) -> Array:
     """1 for y > 0, else 0; of σ(y) it is the same function, for σ(y) > 0 iff y > 0."""
-    return _pick(y, _flat(y, 1.0), _flat(y, 0.0))
+    return astype(namespace(y).logical_not(real(y) <= 0), y.dtype)
 
 
 def leaky_relu(y: Array, *, slope: float) -> Array:

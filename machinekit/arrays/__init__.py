@@ -6,14 +6,20 @@ where the name ``cupy`` appears.
 """
 
 from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, erfc, namespace, real, to_host
-from .checks import DTYPES, as_array, check_alike, common_backend, near, precision
+from .checks import DTYPES, as_array, check_alike, common_backend, near, plainly_alike, precision
+from .fresh import Slab, add_to, plus, product
 from .pick import pick_backend
+from .windows import Buffer, Frame, framed, product_into, taps, windows
 
 __all__ = [
     "DTYPES",
     "NUMPY",
     "Array",
     "Backend",
+    "Buffer",
+    "Frame",
+    "Slab",
+    "add_to",
     "as_array",
     "astype",
     "backend_of",
@@ -21,10 +27,17 @@ __all__ = [
     "common_backend",
     "dtype_name",
     "erfc",
+    "framed",
     "namespace",
     "near",
     "pick_backend",
+    "plainly_alike",
+    "plus",
     "precision",
+    "product",
+    "product_into",
     "real",
+    "taps",
     "to_host",
+    "windows",
 ]

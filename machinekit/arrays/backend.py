@@ -10,11 +10,23 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NUMPY", "Array", "Backend", "astype", "backend_of", "dtype_name", "erfc", "namespace", "real", "to_host"]
+__all__ = [
+    "NUMPY",
+    "Array",
+    "Backend",
+    "astype",
+    "backend_of",
+    "dtype_name",
+    "erfc",
+    "namespace",
+    "real",
+    "to_host",
+]
 
 Array = Any
 """An array of NumPy, CuPy or any library of the array API standard."""
 
+_WORDS = {np.dtype(word): word for word in ("float32", "float64", "complex64", "complex128")}
 _REFUSED = (np.ma.MaskedArray, np.matrix)
 
 
@@ -99,6 +111,8 @@ def backend_of(array: Array, name: str = "array") -> Backend:
 
 def dtype_name(array: Array) -> str:
     """Return the plain name of an array's dtype, the same word in every library."""
+    if type(array) is np.ndarray:
+        return _WORDS.get(array.dtype) or str(array.dtype.name)
     return str(getattr(array.dtype, "name", array.dtype)).rpartition(".")[2]
 
 

@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .backend import NUMPY, Array, Backend, backend_of, dtype_name
 
-__all__ = ["DTYPES", "as_array", "check_alike", "common_backend", "near", "precision"]
+__all__ = ["DTYPES", "as_array", "check_alike", "common_backend", "near", "plainly_alike", "precision"]
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 _PRECISION = {"float32": "single", "complex64": "single", "float64": "double", "complex128": "double"}
+_PLAIN = frozenset(map(np.dtype, DTYPES))
 
 
 def near(word: Any, words: Any) -> str:
@@ -39,6 +42,14 @@ def as_array(array: Array, name: str) -> Array:
     backend_of(array, name)
     precision(array, name)
     return array
+
+
+def plainly_alike(array: Any, like: Any) -> bool:
+    """Tell quickly whether both are NumPy arrays of one of the four dtypes, so that nothing else need be checked."""
+    if type(array) is not np.ndarray or type(like) is not np.ndarray:
+        return False
+    dtype = array.dtype
+    return dtype in _PLAIN and (dtype is like.dtype or dtype == like.dtype)
 
 
 def common_backend(arrays: Mapping[str, Array]) -> Backend:

@@ -14,6 +14,7 @@ from .bars import judge
 from .competitors import installed, pick_peers
 from .environment import describe_environment, thread_variables
 from .figures import can_draw, draw_backward_forward, draw_scaling
+from .networks import format_networks, run_networks
 from .problem import Problem
 from .report import format_head, markdown, write
 from .runner import Outcome, run_workload
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="a smoke run: three workloads, no peers, one thread")
     parser.add_argument("--table1", action="store_true", help="the paper's Table 1")
     parser.add_argument("--scaling", action="store_true", help="time against batch, width, depth and length")
+    parser.add_argument("--networks", action="store_true", help="networks of ops: random DAGs and a U-Net, with torch")
     parser.add_argument("--seconds", type=float, default=4.0, help="measuring time to aim for, per workload")
     parser.add_argument("--output", metavar="DIR", help="where to write CSV, markdown and figures; none by default")
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         0 if every result was right and, in a full run, every bar that was measured held; else 1. A wrong
         argument gives 2.
     """
-    short = args.quick or args.table1 or args.scaling
+    short = args.quick or args.table1 or args.scaling or args.networks
     try:
         names = pick_peers(args.peers or ("none" if short else "all"))
         workloads = pick_workloads(args.workload or (QUICK if args.quick else None))
@@ -69,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         return _table1(args, count, pace)
     if args.scaling:
         return _scaling(args, count, pace)
+    if args.networks:
+        return _networks(args, count, pace)
     return _table(args, [Problem.of(w, args.dtype, home, count) for w in workloads], names, pace)
 
 
@@ -120,6 +124,19 @@ def _scaling(args: argparse.Namespace, count: int, pace: Pace) -> int:
     return 0
 
 
+def _networks(args: argparse.Namespace, count: int, pace: Pace) -> int:
+    outcomes = run_networks(args.dtype, args.backend, count, pace)
+    text = "\n\n".join(["# Networks", format_head(_head(args, count, ("torch",))), format_networks(outcomes)]) + "\n"
+    print(text)
+    if args.output:
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "networks.md"
+        page.write_text(text, encoding="utf-8")
+        _say([page])
+    return int(any(o.wrong for o in outcomes))
+
+
 def _head(
     args: argparse.Namespace, count: int, names: Sequence[str] = (), outcomes: Sequence[Outcome] = (), dtype: str = ""
 ) -> dict[str, str]:
@@ -162,7 +179,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
     for name in ("backend", "dtype", "peers", "seconds", "output"):
         value = getattr(args, name)
         words += [] if value is None else [f"--{name}", str(value)]
-    words += [f"--{name}" for name in ("quick", "table1", "scaling") if getattr(args, name)]
+    words += [f"--{name}" for name in ("quick", "table1", "scaling", "networks") if getattr(args, name)]
     return words + (["--workload", *args.workload] if args.workload else [])
 
 

@@ -7,6 +7,7 @@ from .canvas import FORMATS, render, require_matplotlib
 from .checks import Check, check_connectivity, check_hypergraph
 from .connectivity import Connectivity, connectivity, draw_connectivity, formulas
 from .hypergraph import FIGURE_TWO, PAPER_GROUPING, draw_hypergraph, figure_two_graph, grouping, positions
+from .network import draw_network, network_positions
 
 __all__ = [
     "FIGURE_TWO",
@@ -19,9 +20,11 @@ __all__ = [
     "connectivity",
     "draw_connectivity",
     "draw_hypergraph",
+    "draw_network",
     "figure_two_graph",
     "formulas",
     "grouping",
+    "network_positions",
     "positions",
     "render",
     "require_matplotlib",

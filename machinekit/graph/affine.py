@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, as_array, check_alike, dtype_name, namespace, precision
-from ..linear import rows
+from ..arrays import Array, add_to, check_alike, dtype_name, namespace, precision, product
+from ..linear import rows, total_rows
 from ..machines.build import draw, integer, read_dtype, read_home
 from ..records import Cotangent, State, Tangent
 from .leaf import Leaf, given_array, zeros_or
@@ -85,8 +86,9 @@ class Affine(Leaf):
         """Check the inputs and return their channel-wise concatenation."""
         if not inputs:
             raise TypeError("Affine takes at least one array")
-        named = {f"inputs[{k}]": as_array(x, f"inputs[{k}]") for k, x in enumerate(inputs)}
-        check_alike("op", self.weight, named)
+        self._alike(inputs)
+        if len(inputs) == 1 and inputs[0].shape[-1:] == self.weight.shape[:1]:
+            return inputs[0]
         if any(not x.ndim or x.shape[:-1] != inputs[0].shape[:-1] for x in inputs):
             raise ValueError(f"inputs have shapes {[tuple(x.shape) for x in inputs]}; all axes but the last must agree")
         total = sum(x.shape[-1] for x in inputs)
@@ -106,7 +108,9 @@ class Affine(Leaf):
             Their channels add up to n_in.
         """
         y = self._join(inputs) @ self.weight
-        return State(inputs, (y if self.bias is None else y + self.bias,))
+        if self.bias is not None:
+            y = add_to(y, self.bias)
+        return State(inputs, (y,))
 
     def pushforward(self, state: State, *inputs: Array | None, **parameters: Array) -> Tangent:
         """Return ẏ = ẋ W + x Ẇ + ḃ."""
@@ -121,15 +125,18 @@ class Affine(Leaf):
 
     def pullback(self, state: State, y: Array | None = None) -> Cotangent:
         """Return x̄ = ȳ Wᵀ, split as the inputs were, W̄ = Σ xᵀ ȳ and b̄ = Σ ȳ."""
-        xp = namespace(self.weight)
+        return self.pullback_into({}, state, y)
+
+    def pullback_into(self, into: Mapping[str, Array], state: State, y: Array | None = None) -> Cotangent:
+        """Return the pullback, the cotangent of the weight in the memory given."""
         (seed,) = self._seeds(state, (y,))
-        x = self._join(state.inputs)
-        # (samples, in)ᵀ @ (samples, out) -> (in, out)
         flat = rows(seed)
-        parameters = {"weight": xp.matrix_transpose(rows(x)) @ flat}
+        x = state.inputs[0] if len(state.inputs) == 1 else self._join(state.inputs)
+        # (samples, in)ᵀ @ (samples, out) -> (in, out)
+        parameters = {"weight": product(rows(x).T, flat, into.get("weight"))}
         if self.bias is not None:
-            parameters["bias"] = xp.sum(flat, axis=0)
-        back = seed @ xp.matrix_transpose(self.weight)
+            parameters["bias"] = total_rows(flat)
+        back = seed @ self.weight.T
         return Cotangent(split_channels(back, state.inputs), parameters, (y,))
 
 

@@ -47,6 +47,7 @@ class Chain(Container):
     """
 
     ops: tuple[Any, ...]
+    _names: tuple[str, ...]
     _what = "chain"
 
     def __init__(self, ops: Iterable[Any]) -> None:
@@ -55,7 +56,8 @@ class Chain(Container):
             raise ValueError("ops is empty; a chain needs at least one op")
         for k, op in enumerate(ops):
             check_op_kind(op, f"ops[{k}]")
-        self.__dict__.update(ops=ops, sharing=Sharing({str(k): op for k, op in enumerate(ops)}))
+        names = tuple(map(str, range(len(ops))))
+        self.__dict__.update(ops=ops, _names=names, sharing=Sharing(dict(zip(names, ops, strict=True))))
 
     def __repr__(self) -> str:
         return f"Chain([{', '.join(map(repr, self.ops))}])"
@@ -84,10 +86,14 @@ class Chain(Container):
 
     def pullback(self, state: State, *outputs: Array | None) -> Cotangent:
         """Return the cotangents, last op first."""
+        return self.pullback_into(self.sharing.memory(), state, *outputs)
+
+    def pullback_into(self, into: Mapping[str, Array], state: State, *outputs: Array | None) -> Cotangent:
+        """Return the pullback, cotangents of parameters in the memory given, as far as the ops can."""
         seeds = outputs
         saved: dict[str, Cotangent] = {}
-        for k in reversed(range(len(self.ops))):
-            saved[str(k)] = pullback(self.ops[k], state.saved[k], seeds)
-            seeds = saved[str(k)].inputs
+        for name, op, inner in zip(self._names[::-1], self.ops[::-1], state.saved[::-1], strict=True):
+            cotangent = pullback(op, inner, seeds, self.sharing.inside(into, name))
+            saved[name], seeds = cotangent, cotangent.inputs
         parameters, contributions = self.sharing.gather(saved)
-        return Cotangent(seeds, parameters, outputs, tuple(saved[str(k)] for k in range(len(self.ops))), contributions)
+        return Cotangent(seeds, parameters, outputs, tuple(saved.values())[::-1], contributions)

@@ -251,7 +251,11 @@ class Hypergraph(Container):
         *outputs : arrays or None, or one mapping of space to array
             A seed per output of the signature, or by name, on any space; None and what is missing is zero.
         """
-        return sweeps.pull(self, state, outputs)
+        return sweeps.pull(self, state, outputs, self.sharing.memory())
+
+    def pullback_into(self, into: Mapping[str, Array], state: State, *outputs: Any) -> GraphCotangent:
+        """Return the pullback, cotangents of parameters in the memory given, as far as the ops can."""
+        return sweeps.pull(self, state, outputs, into)
 
 
 def _contents(edges: tuple[Edge, ...]) -> dict[str, Any]:

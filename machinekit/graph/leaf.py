@@ -17,6 +17,7 @@ from ..arrays import (
     check_alike,
     namespace,
     pick_backend,
+    plainly_alike,
     precision,
     to_host,
 )
@@ -108,11 +109,19 @@ class Leaf(Op):
         """Check that there are `count` inputs, all arrays of one library and precision, and the op's own."""
         if len(inputs) != count:
             raise TypeError(f"{type(self).__name__} takes {count} array{'s' * (count != 1)}, not {len(inputs)}")
-        named = {f"inputs[{k}]": as_array(x, f"inputs[{k}]") for k, x in enumerate(inputs)}
-        first = next(iter(self._parameters.values()), inputs[0] if inputs else None)
-        if first is not None:
-            check_alike("op" if self._parameters else "inputs[0]", first, named)
+        self._alike(inputs)
         return tuple(inputs)
+
+    def _alike(self, inputs: Sequence[Array]) -> None:
+        """Check that inputs are arrays of one library and precision, and the op's own."""
+        first = next(iter(self._parameters.values()), inputs[0] if inputs else None)
+        for x in inputs:
+            if not plainly_alike(x, first):
+                break
+        else:
+            return
+        named = {f"inputs[{k}]": as_array(x, f"inputs[{k}]") for k, x in enumerate(inputs)}
+        check_alike("op" if self._parameters else "inputs[0]", first, named)
 
     def _directions(self, state: State, inputs: Sequence[Array | None]) -> tuple[Array | None, ...]:
         """Check directions of the inputs; no direction at all is zero for each."""
@@ -136,6 +145,10 @@ class Leaf(Op):
     def _seeds(self, state: State, outputs: Sequence[Array | None]) -> tuple[Array, ...]:
         """Check seeds and return them, zeros for None; no seed at all is zero for each output."""
         given = tuple(outputs) or (None,) * len(state.outputs)
+        if len(given) == 1 == len(state.outputs):
+            (seed,), (y,) = given, state.outputs
+            if seed is not None and plainly_alike(seed, y) and seed.shape == y.shape:
+                return given
         if len(given) != len(state.outputs):
             raise TypeError(f"{len(given)} seeds for {len(state.outputs)} outputs; pass one per output, None is zero")
         for k, (y, seed) in enumerate(zip(state.outputs, given, strict=True)):
@@ -146,12 +159,7 @@ class Leaf(Op):
 def _fits(name: str, given: Array | None, like: Array, rule: str) -> None:
     if given is None:
         return
-    if (
-        type(given) is np.ndarray
-        and type(like) is np.ndarray
-        and given.shape == like.shape
-        and given.dtype == like.dtype
-    ):
+    if plainly_alike(given, like) and given.shape == like.shape:
         return
     as_array(given, name)
     check_alike("the state", like, {name: given})

@@ -64,8 +64,9 @@ def check_op_kind(op: Any, where: str) -> None:
 
 def solve(op: Any, *inputs: Array) -> State:
     """Run an op and record its state."""
-    if hasattr(op, "solve"):
-        return op.solve(*inputs)
+    run = getattr(op, "solve", None)
+    if run is not None:
+        return run(*inputs)
     outputs = op(*inputs)
     return State(inputs, outputs if isinstance(outputs, tuple) else (outputs,))
 
@@ -86,12 +87,23 @@ def pushforward(op: Any, state: State, inputs: Sequence[Array | None], direction
     return _verb(op, "pushforward", "a tangent needs")(state, *inputs, **directions)
 
 
-def pullback(op: Any, state: State, seeds: Sequence[Array | None]) -> Cotangent:
-    """Return the cotangents of an op; None is a zero seed."""
-    verb = _verb(op, "pullback", "back-propagation needs")
+def pullback(
+    op: Any, state: State, seeds: Sequence[Array | None], into: Mapping[str, Array] | None = None
+) -> Cotangent:
+    """Return the cotangents of an op; None is a zero seed.
+
+    Parameters
+    ----------
+    into : mapping of str to array, optional
+        Memory for the cotangents of parameters; used by ops with a method ``pullback_into(into, state, *outputs)``,
+        which may write to it and must not read it.
+    """
     if seeds and len(seeds) != len(state.outputs):
         raise TypeError(f"{len(seeds)} seeds for {len(state.outputs)} outputs of {op!r}; pass one each, None is zero")
-    return verb(state, *seeds)
+    given = None if into is None else getattr(op, "pullback_into", None)
+    if given is not None:
+        return given(into, state, *seeds)
+    return _verb(op, "pullback", "back-propagation needs")(state, *seeds)
 
 
 def moved(op: Any, verb: str, argument: Any) -> Any:

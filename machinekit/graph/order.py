@@ -69,7 +69,9 @@ def _order(spaces: Iterable[str], edges: Sequence[Arrow]) -> list[str]:
         return list(sorter.static_order())
     except _Found as error:
         around = error.args[1]
-        cycle = tuple(next(e.name for e in edges if a in e.sources and b in e.targets) for a, b in itertools.pairwise(around))
+        cycle = tuple(
+            next(e.name for e in edges if a in e.sources and b in e.targets) for a, b in itertools.pairwise(around)
+        )
         raise CycleError(
             f"the edges make a cycle, {' -> '.join(around)}; leave one of the edges {', '.join(map(repr, cycle))} "
             "out to have finite depth, or let it write to a space of its own",

@@ -44,7 +44,7 @@ class Memory(NamedTuple):
 
 def memory(net: Hypergraph, batch: int | tuple[int, ...] = 1) -> Memory:
     """Return the bytes of a state, from runs on one and on two samples of zeros: memory is affine in the batch."""
-    extents = (batch,) if isinstance(batch, int | np.integer) else tuple(batch)
+    extents = tuple(batch) if isinstance(batch, tuple | list) else (batch,)
     if not all(isinstance(n, int | np.integer) and n >= 0 for n in extents):
         raise ValueError(f"batch is {batch!r}; pass a whole number at least 0, or a tuple of them")
     samples = math.prod(int(n) for n in extents)

@@ -107,8 +107,8 @@ def check_outputs(edge: Edge, outputs: Any, full: Mapping[str, Shape]) -> None:
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     if len(outputs) != len(edge.targets):
         raise ValueError(
-            f"the edge {edge.name!r} has the targets {', '.join(edge.targets)} but its op returned {len(outputs)} "
-            "arrays; name one target per output"
+            f"the edge {edge.name!r} has the targets {', '.join(edge.targets)} but its op returned {len(outputs)}; "
+            "name one target per output"
         )
     for target, image in zip(edge.targets, outputs, strict=True):
         if image is not None and tuple(image.shape) != full[target]:
@@ -127,7 +127,8 @@ def by_name(what: str, names: Sequence[str], shapes: Mapping[str, Any], arrays: 
         return dict(arrays[0])
     if arrays and len(arrays) != len(names):
         raise TypeError(
-            f"{len(arrays)} {what}s for the spaces {', '.join(names)}; pass one each, None is zero, or one mapping"
+            f"the {what}s: got {len(arrays)} for the spaces {', '.join(names)}; pass one each, None is zero, "
+            "or one mapping of space to array"
         )
     return dict(zip(names, arrays or (None,) * len(names), strict=True))
 
@@ -163,7 +164,6 @@ def read_named(what: str, names: Sequence[str], values: Mapping[str, Array], arr
     given = by_name(what, names, values, arrays)
     for name, x in given.items():
         if x is not None:
-            as_array(x, f"{what} {name}")
             check_alike("state", values[name], {f"{what} {name}": x})
             if tuple(x.shape) != tuple(values[name].shape):
                 raise ValueError(

@@ -7,13 +7,12 @@ listed under its first place in declaration order; the cotangents of all its pla
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
-from operator import add
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, Slab, plus
 from ..records import Cotangent
 from .op import live_masks, parameters, parts, replace
 
@@ -29,6 +28,9 @@ def _leaves(op: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(part, f"{path}.{name}" if path else name)
 
 
+_NONE: Mapping[str, Array] = MappingProxyType({})
+
+
 class Sharing:
     """Which names of a container's parameters mean the same leaf.
 
@@ -42,11 +44,19 @@ class Sharing:
         self.parts = dict(container_parts)
         self.first: dict[str, str] = {}
         seen: dict[tuple[int, str], str] = {}
+        arrays: dict[str, Array] = {}
         for name, part in self.parts.items():
             for path, leaf in _leaves(part, name):
-                for key in parameters(leaf):
+                for key, array in parameters(leaf).items():
                     full = f"{path}.{key}"
+                    arrays[full] = array
                     self.first[full] = seen.setdefault((id(leaf), key), full)
+        self._slab = Slab(arrays)
+        self._listed = [name for name, first in self.first.items() if name == first]
+        self._places: dict[str, dict[str, tuple[str, str]]] = {name: {} for name in self.parts}
+        for full, first in self.first.items():
+            name, _, key = full.partition(".")
+            self._places[name][key] = (full, first)
 
     def parameters(self) -> dict[str, Array]:
         """Return every shared parameter once, under its first name."""
@@ -70,12 +80,11 @@ class Sharing:
         TypeError
             For a name that is not listed; the message tells the listed ones.
         """
-        listed = [name for name, first in self.first.items() if name == first]
         for name in directions:
-            if name not in listed:
+            if self.first.get(name) != name:
                 shared = f"; it is shared and listed as {self.first[name]!r}" if name in self.first else ""
                 raise TypeError(
-                    f"{name!r} is no parameter of this {what}{shared}; it has {', '.join(listed) or 'none'}"
+                    f"{name!r} is no parameter of this {what}{shared}; it has {', '.join(self._listed) or 'none'}"
                 )
         return {
             name: {key: directions[first] for key in parameters(part) if (first := self._of(name, key)) in directions}
@@ -85,18 +94,30 @@ class Sharing:
     def _of(self, name: str, key: str) -> str:
         return self.first[f"{name}.{key}"]
 
+    def memory(self) -> dict[str, Array]:
+        """Return memory for the cotangent of every occurrence of every parameter, where one block for all pays."""
+        return self._slab.new()
+
+    def inside(self, into: Mapping[str, Array], name: str) -> Mapping[str, Array]:
+        """Return what belongs to one part, under its own names."""
+        return {key: into[full] for key, (full, _) in self._places[name].items()} if into else _NONE
+
     def gather(self, cotangents: Mapping[str, Cotangent]) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return the summed cotangents under the listed names, and every occurrence's contribution."""
         contributions: dict[str, Array] = {}
-        for name in self.parts:
+        sums: dict[str, Array] = {}
+        for name, places in self._places.items():
             cotangent = cotangents[name]
-            inside = cotangent.contributions or cotangent.parameters
-            contributions.update({f"{name}.{key}": array for key, array in inside.items()})
-        sums: dict[str, list[Array]] = {}
-        for name, first in self.first.items():
-            if name in contributions:
-                sums.setdefault(first, []).append(contributions[name])
-        return {name: reduce(add, terms) for name, terms in sums.items()}, contributions
+            for key, array in (cotangent.contributions or cotangent.parameters).items():
+                if key not in places:
+                    raise TypeError(
+                        f"the pullback of {name} returned a cotangent of {key!r}, which is none of its parameters, "
+                        f"{', '.join(places) or 'none'}; return the names that parameters() lists"
+                    )
+                full, first = places[key]
+                contributions[full] = array
+                sums[first] = plus(sums[first], array) if first in sums else array
+        return {name: sums[name] for name in self._listed if name in sums}, contributions
 
     def replace(self, changes: Mapping[str, Array], what: str) -> dict[str, Any]:
         """Return the parts with other parameters; what was one leaf stays one leaf.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..arrays import Array, backend_of, namespace
+from ..arrays import Array, astype, backend_of, namespace, plus
 from ..records import ByName, Cotangent, GraphCotangent, GraphState, GraphTangent, State, Tangent
 from .edge import Edge
 from .op import pullback, pushforward, solve
@@ -34,7 +34,13 @@ class _Values(dict[str, Any]):
         """Add to a space; None is zero."""
         if image is not None:
             held = self.get(name)
-            self[name] = image if held is None else held + image
+            self[name] = image if held is None else plus(held, image)
+
+    def own(self, names: Iterable[str], given: Mapping[str, Array | None]) -> None:
+        """Copy what is still the caller's own array."""
+        for name in names:
+            if given.get(name) is not None and self[name] is given[name]:
+                self[name] = astype(self[name])
 
 
 def solve_network(net: Hypergraph, inputs: Sequence[Any]) -> GraphState:
@@ -42,6 +48,7 @@ def solve_network(net: Hypergraph, inputs: Sequence[Any]) -> GraphState:
     given, full = read_inputs(inputs, net.inputs, net.spaces, net.like)
     values = _Values(full, next(iter(given.values())), given)
     states = _forward(net, values, lambda k, xs: solve(net.edges[k].op, *xs), values.__getitem__)
+    values.own(net.outputs, given)
     spaces = {name: values[name] for name in net.spaces}
     saved = tuple(map(partial(_lean, spaces), net.edges, states))
     return GraphState(ByName(tuple(given), given), ByName(net.outputs, spaces), saved, spaces)
@@ -59,6 +66,7 @@ def push(net: Hypergraph, state: State, inputs: Sequence[Any], parameters: Mappi
     full = {name: tuple(value.shape) for name, value in state.spaces.items()}
     values = _Values(full, next(iter(state.spaces.values())), given)
     tangents = _forward(net, values, derive, values.get)
+    values.own(net.spaces, given)
     spaces = {name: values[name] for name in net.spaces}
     return GraphTangent(ByName(net.outputs, spaces), tuple(given.values()), parameters, tuple(tangents), spaces)
 
@@ -82,7 +90,7 @@ def _forward(
     return records
 
 
-def pull(net: Hypergraph, state: State, outputs: Sequence[Any]) -> GraphCotangent:
+def pull(net: Hypergraph, state: State, outputs: Sequence[Any], into: Mapping[str, Array]) -> GraphCotangent:
     """Run the transpose of every edge once, last level first: λ_s = seed + Σ Jᵀ λ over the edges that read s."""
     state = _own(state)
     seeds = read_named("seed", net.outputs, state.spaces, outputs)
@@ -90,7 +98,9 @@ def pull(net: Hypergraph, state: State, outputs: Sequence[Any]) -> GraphCotangen
     saved: dict[str, Cotangent] = {}
 
     def transpose(k: int) -> Cotangent:
-        return pullback(net.edges[k].op, state.saved[k], [values.get(t) for t in net.edges[k].targets])
+        edge = net.edges[k]
+        memory = net.sharing.inside(into, edge.name)
+        return pullback(edge.op, state.saved[k], [values.get(t) for t in edge.targets], memory)
 
     for group in reversed(net.groups):
         for k, cotangent in zip(group, list(_each(net, group)(transpose, group)), strict=True):
@@ -106,6 +116,7 @@ def pull(net: Hypergraph, state: State, outputs: Sequence[Any]) -> GraphCotangen
     for name, value in state.spaces.items():
         if values.get(name) is None:
             values[name] = namespace(value).zeros_like(value)
+    values.own(net.spaces, seeds)
     parameters, contributions = net.sharing.gather(saved)
     inputs = ByName(state.inputs.names, values)
     each = tuple(saved[e.name] for e in net.edges)

@@ -72,15 +72,17 @@ class State(_Record):
     saved: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        bare = cls is State and ("y" in kwargs or (args and not isinstance(args[0], tuple)))
-        if bare:
+        if cls is not State or (args and type(args[0]) is tuple):
+            return object.__new__(cls)
+        if "y" in kwargs or (args and not isinstance(args[0], tuple)):
             from .machine import MachineState
 
             return object.__new__(MachineState)
         return object.__new__(cls)
 
     def __init__(self, inputs: Arrays, outputs: Arrays, saved: Any = None) -> None:
-        self.__dict__.update(inputs=tuple(inputs), outputs=tuple(outputs), saved=saved)
+        mine = self.__dict__
+        mine["inputs"], mine["outputs"], mine["saved"] = tuple(inputs), tuple(outputs), saved
 
 
 class Tangent(_Record):
@@ -140,7 +142,6 @@ class Cotangent(_Record):
         saved: Any = None,
         contributions: Mapping[str, Array] = NOTHING,
     ) -> None:
-        self.__dict__.update(
-            inputs=tuple(inputs), parameters=parameters, outputs=tuple(outputs), saved=saved,
-            contributions=contributions,
-        )  # fmt: skip
+        mine = self.__dict__
+        mine["inputs"], mine["outputs"], mine["saved"] = tuple(inputs), tuple(outputs), saved
+        mine["parameters"], mine["contributions"] = parameters, contributions

@@ -10,7 +10,28 @@ import numpy as np
 
 from ..activations import NAMES, Activation, Diagonal, get_activation
 from ..arrays import Array, Backend, to_host
-from ..graph import Affine, Chain
+from ..graph import (
+    Add,
+    Affine,
+    AvgPool,
+    BatchNorm,
+    Chain,
+    Concatenate,
+    Conv,
+    ConvTranspose,
+    Edge,
+    Embed,
+    Hypergraph,
+    LayerNorm,
+    MaxPool,
+    Norm,
+    Pointwise,
+    Reshape,
+    Select,
+    Softmax,
+    Upsample,
+)
+from ..graph.leaf import Leaf
 from ..machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine
 from ..machines.build import Given, read_order, read_padding, read_sizes
 from ..partitions import Partition
@@ -135,6 +156,36 @@ def _affine_from(cls: type[Affine], spec: Spec, reader: Reader, number: int) -> 
     return cls(n_in, n_out, weight=weight, bias=False if bias is None else bias)
 
 
+def _leaf_spec(op: Any, writer: Writer) -> Spec:
+    """Return the spec of a leaf that its constructor makes anew from keywords.
+
+    These are its options, its parameters, False where absent, and its constants, None where absent.
+    """
+    constants = getattr(op, "constants", {})
+    options = {name: value for name, value in op._options.items() if not isinstance(value, Activation)}
+    absent = [n for n, value in vars(op).items() if value is None and n not in op._options and n not in constants]
+    spec: Spec = {"options": options}
+    spec["parameters"] = {name: writer.array(name, getattr(op, name)) for name in (*op.parameters(), *absent)}
+    spec["constants"] = {name: writer.array(name, array) for name, array in constants.items()}
+    if len(options) < len(op._options):
+        spec["activation"] = writer.activation(op.activation)
+    return spec
+
+
+def _leaf_from(cls: type[Leaf], spec: Spec, reader: Reader, number: int) -> Leaf:
+    given: Spec = {name: _frozen(value) for name, value in spec["options"].items()}
+    given.update({name: False if key is None else reader.array(key) for name, key in spec["parameters"].items()})
+    given.update({name: reader.array(key) for name, key in spec["constants"].items()})
+    if "activation" in spec:
+        given["activation"] = reader.activation(spec["activation"])
+    return cls(**given)
+
+
+def _frozen(value: Any) -> Any:
+    """Return what was a tuple before it was written as JSON."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 def _chain_spec(op: Any, writer: Writer) -> Spec:
     return {"ops": [writer.add(part, f"ops[{k}] of the chain") for k, part in enumerate(op.ops)]}
 
@@ -143,11 +194,27 @@ def _chain_from(cls: type[Chain], spec: Spec, reader: Reader, number: int) -> Ch
     return cls([reader.op(part, number) for part in spec["ops"]])
 
 
+def _network_spec(op: Any, writer: Writer) -> Spec:
+    edges = [[e.name, e.signature, writer.add(e.op, f"the op of the edge {e.name!r}")] for e in op.edges]
+    return {"spaces": {name: list(shape) for name, shape in op.spaces.items()}, "edges": edges, "ends": op.signature}
+
+
+def _network_from(cls: type[Hypergraph], spec: Spec, reader: Reader, number: int) -> Hypergraph:
+    edges = [Edge(name, reader.op(part, number), signature) for name, signature, part in spec["edges"]]
+    return cls({name: tuple(shape) for name, shape in spec["spaces"].items()}, edges, spec["ends"])
+
+
 class _Kind(NamedTuple):
     cls: Any
     to_spec: Callable[[Any, Writer], Spec]
     from_spec: Callable[[Any, Spec, Reader, int], Any]
 
+
+_LEAVES = (
+    Add, AvgPool, BatchNorm, Concatenate, Conv, ConvTranspose, Embed, LayerNorm, MaxPool, Norm, Pointwise, Reshape,
+    Select, Softmax, Upsample,
+)  # fmt: skip
+"""Leaves that their constructor makes anew from their options and parameters."""
 
 _KINDS: Mapping[str, _Kind] = {
     "DenseMachine": _Kind(DenseMachine, _machine_spec, _machine_from),
@@ -156,6 +223,8 @@ _KINDS: Mapping[str, _Kind] = {
     "GridMachine": _Kind(GridMachine, _machine_spec, _machine_from),
     "Affine": _Kind(Affine, _affine_spec, _affine_from),
     "Chain": _Kind(Chain, _chain_spec, _chain_from),
+    "Hypergraph": _Kind(Hypergraph, _network_spec, _network_from),
+    **{cls.__name__: _Kind(cls, _leaf_spec, _leaf_from) for cls in _LEAVES},
 }
 
 

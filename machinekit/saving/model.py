@@ -22,7 +22,7 @@ def save(path: str | os.PathLike[str], model: Any) -> None:
     path : str or path
         Taken as it is; ``.npz`` is customary. A file already there is replaced as a whole, or, if
         anything fails, left as it was.
-    model : Machine, Affine or Chain
+    model : Machine, Affine, Conv, ConvTranspose, AvgPool, MaxPool, Upsample or Chain
         On any backend; a chain may nest, and leaves that are shared stay shared.
 
     Raises

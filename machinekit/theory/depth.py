@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import NUMPY, Array, backend_of, dtype_name, to_host
+from ..graph import Hypergraph
 from ..linear import overlap
 from ..machines import Machine
 from .endofunction import Endofunction
@@ -19,7 +20,7 @@ __all__ = ["depth", "structural_depth"]
 
 
 def depth(
-    f: Endofunction | Machine,
+    f: Endofunction | Machine | Hypergraph,
     grid: tuple[int, ...] = (),
     *,
     method: str = "auto",
@@ -31,7 +32,7 @@ def depth(
 
     Parameters
     ----------
-    f : Endofunction or Machine
+    f : Endofunction, Machine or Hypergraph
     grid : tuple of int
         For a machine on a grid, the extents.
     method : {"auto", "structure", "iteration"}
@@ -67,6 +68,8 @@ def depth(
     if isinstance(f, Machine):
         if method != "iteration":
             return structural_depth(f, grid)
+        f = endofunction(f, grid)
+    if isinstance(f, Hypergraph):
         f = endofunction(f, grid)
     if method == "structure" and f.edges is None:
         raise TypeError(f"{f!r} has no structure; use method='iteration', or make it of edges")

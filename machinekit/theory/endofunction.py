@@ -136,14 +136,26 @@ class Endofunction:
                 raise ValueError(f"the edge {signature!r} names the space {unknown[0]!r}; there are {list(sizes)}")
             count = seen[edge.name] = seen.get(edge.name, 0) + 1
             read.append(edge if count == 1 else Edge(f"{edge.name} #{count}", edge.sources, edge.targets, of_edge))
+        return cls.sum_of(sizes, read, name, like)
+
+    @classmethod
+    def sum_of(
+        cls,
+        sizes: Mapping[str, int],
+        edges: Sequence[Edge],
+        name: str = "f",
+        like: Array | None = None,
+        derivative: Map | None = None,
+    ) -> Endofunction:
+        """Return the sum of edges."""
         made: Endofunction
 
         def function(x: Array) -> Array:
             parts = made.split(x)
-            images = [edge.images(parts) for edge in made.edges or ()]
+            images = [edge.images(parts) for edge in edges]
             return made.join({k: _total([i[k] for i in images if k in i], parts[k]) for k in made.spaces})
 
-        made = cls(function, sizes, name=name, like=like, edges=tuple(read))
+        made = cls(function, sizes, derivative=derivative, name=name, like=like, edges=tuple(edges))
         return made
 
     @classmethod

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, namespace, to_host
+from ..graph import Hypergraph
 from ..machines import Machine
 from .cofiltration import Cofiltration
 from .endofunction import Endofunction
+from .of_network import of_network
 
 __all__ = ["endofunction", "flag", "pack", "unpack"]
 
@@ -37,25 +39,30 @@ def unpack(machine: Machine, x: Array, grid: tuple[int, ...] = ()) -> tuple[Arra
     return xp.reshape(x[:half], shape), xp.reshape(x[half:], shape)
 
 
-def endofunction(machine: Machine, grid: tuple[int, ...] = ()) -> Endofunction:
-    """Return f(y, z) = (W z + b, σ(y)) of one sample as an endofunction of X = Y ⊕ Z.
+def endofunction(machine: Machine | Hypergraph, grid: tuple[int, ...] = ()) -> Endofunction:
+    """Return f(y, z) = (W z + b, σ(y)) of one sample as an endofunction of X = Y ⊕ Z, or the f of a network.
 
     Parameters
     ----------
-    machine : Machine
+    machine : Machine or Hypergraph
     grid : tuple of int
         One extent for each grid axis; () for a dense machine.
 
     Returns
     -------
     Endofunction
-        With spaces "y" and "z" of dimension positions × channels, and the exact derivative.
+        With spaces "y" and "z" of dimension positions × channels, or those of the network, and the exact
+        derivative.
 
     Raises
     ------
     ValueError
         If `grid` has not one extent per grid axis.
     """
+    if isinstance(machine, Hypergraph):
+        if tuple(grid):
+            raise ValueError(f"grid is {grid}; a network's spaces have their shapes, leave it out")
+        return of_network(machine)
     size = math.prod((*_lead(machine, grid), machine.partition.channels))
     still = machine.replace(bias=machine.bias * 0) if machine.bias is not None else machine
 

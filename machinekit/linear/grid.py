@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import math
 
-from .arrays import Array, backend_of, namespace
-from .partitions import Partition, Step
+import numpy as np
 
-__all__ = ["accumulate", "apply", "overlap", "rows", "sum_to", "transpose", "weight_cotangent"]
+from ..arrays import Array, backend_of, namespace
+from ..partitions import Partition, Step
+
+__all__ = ["accumulate", "apply", "overlap", "rows", "sum_to", "total_rows", "transpose", "weight_cotangent"]
 
 Box = tuple[slice, ...]
 
@@ -100,7 +102,13 @@ def weight_cotangent(partition: Partition, z: Array, v: Array) -> Array:
 
 def rows(a: Array) -> Array:
     """Flatten all axes but the channel."""
-    return namespace(a).reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+    return a if a.ndim == 2 else namespace(a).reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+
+
+def total_rows(a: Array) -> Array:
+    """Sum over all rows of a matrix."""
+    xp = namespace(a)
+    return np.add.reduce(a, axis=0) if xp is np else xp.sum(a, axis=0)
 
 
 def sum_to(array: Array, shape: tuple[int, ...]) -> Array:

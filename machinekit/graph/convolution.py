@@ -1,0 +1,168 @@
+"""What Conv and ConvTranspose share: arguments, checks, and the verbs in terms of a linear map and its adjoint."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array, backend_of, check_alike, dtype_name, namespace, precision
+from ..linear import rows
+from ..linear.taps import Strided
+from ..machines.build import draw, integer, read_dtype, read_home
+from ..records import Cotangent, State, Tangent
+from .affine import draw_affine, split_channels
+from .leaf import Leaf, given_array
+from .windows import on_batch, on_samples, per_axis, read_axes, read_pairs, summary
+
+__all__ = ["Convolution"]
+
+
+class Convolution(Leaf):
+    """What Conv and ConvTranspose share: everything but which of the two maps is the forward one."""
+
+    reads_outputs = False
+    weight: Array
+    bias: Array | None
+    n_in: int
+    n_out: int
+    kernel_size: tuple[int, ...]
+    geometry: Strided
+
+    def _build(self, wide: int, narrow: int, given: dict[str, Any], arrays: dict[str, Any], **more: Any) -> None:
+        """Set up from a user's arguments; the weight leads from `wide` to `narrow` channels."""
+        axes = read_axes(given.pop("axes"), **{k: v for k, v in {**given, **more}.items() if k != "groups"})
+        size = per_axis("kernel_size", given["kernel_size"], axes, 1)
+        stride = per_axis("stride", given["stride"], axes, 1)
+        dilation = per_axis("dilation", given["dilation"], axes, 1)
+        padding, groups = read_pairs("padding", given["padding"], axes), integer("groups", given["groups"], 1)
+        if wide % groups or narrow % groups:
+            raise ValueError(
+                f"groups is {groups} but n_in is {self.n_in} and n_out is {self.n_out}; pass a divisor of both"
+            )
+        more = {name: per_axis(name, value, axes, 0) for name, value in more.items()}
+        for name, value in more.items():
+            if any(e >= s for e, s in zip(value, stride, strict=True)):
+                raise ValueError(f"{name} is {value} but stride is {stride}; pass less than the stride on each axis")
+        self.__dict__["geometry"] = Strided(size, stride, dilation, padding, groups)
+        shape, fan_in = (
+            (*size, wide // groups, narrow),
+            math.prod(size) * (self.n_in // groups) / (math.prod(stride) if more else 1),
+        )
+        self._fill(
+            dict(zip(("weight", "bias"), _arrays(shape, self.n_out, fan_in, **arrays), strict=True)),
+            n_in=self.n_in, n_out=self.n_out, kernel_size=size, stride=stride, dilation=dilation, groups=groups,
+            padding=padding, **more,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        ones = (1,) * len(self.kernel_size)
+        none = {"stride": ones, "dilation": ones, "groups": 1, "padding": tuple((0, 0) for _ in ones)}
+        told = summary(self._options, {**none, **({"extra": (0,) * len(ones)} if "extra" in self._options else {})})
+        bias = "" if self.bias is not None else ", bias=False"
+        sizes = f"{self.n_in}, {self.n_out}, {self.kernel_size}"
+        return f"{type(self).__name__}({sizes}{told}{bias}, {dtype_name(self.weight)} on {self.backend})"
+
+    def _map(self, weight: Array, x: Array) -> Array:
+        """The linear part on samples."""
+        raise NotImplementedError
+
+    def _transpose(self, y: Array, grid: tuple[int, ...]) -> Array:
+        """Its adjoint on samples, back to a grid."""
+        raise NotImplementedError
+
+    def _weight_cotangent(self, x: Array, y: Array) -> Array:
+        raise NotImplementedError
+
+    def _check(self, x: Array) -> None:
+        """Check that a joint input has a grid that the op can read."""
+        raise NotImplementedError
+
+    def _join(self, inputs: tuple[Array, ...]) -> Array:
+        """Check the inputs and return their channel-wise concatenation on samples."""
+        kind, axes = type(self).__name__, self.geometry.axes
+        if not inputs:
+            raise TypeError(f"{kind} takes at least one array")
+        self._alike(inputs)
+        shapes = [tuple(x.shape) for x in inputs]
+        if any(not shape or shape[:-1] != shapes[0][:-1] for shape in shapes):
+            raise ValueError(f"inputs have shapes {shapes}; all axes but the last must agree")
+        if sum(shape[-1] for shape in shapes) != self.n_in:
+            raise ValueError(
+                f"inputs have {' + '.join(str(shape[-1]) for shape in shapes)} channels but n_in is {self.n_in}; "
+                f"shapes {shapes}, channels last"
+            )
+        self._check(inputs[0])
+        x = inputs[0] if len(inputs) == 1 else namespace(self.weight).concat(list(inputs), axis=-1)
+        return on_samples(x, axes)
+
+    def solve(self, *inputs: Array) -> State:
+        """Return the state of y = W x + b.
+
+        Parameters
+        ----------
+        *inputs : arrays of shape (*batch, *grid, channels)
+            Their channels add up to n_in.
+        """
+        y = self._map(self.weight, self._join(inputs))
+        return State(inputs, (on_batch(_plus(y, self.bias), self._batch(inputs[0])),))
+
+    def _batch(self, x: Array) -> tuple[int, ...]:
+        return tuple(x.shape[: -1 - self.geometry.axes])
+
+    def pushforward(self, state: State, *inputs: Array | None, **parameters: Array) -> Tangent:
+        """Return ẏ = W ẋ + Ẇ x + ḃ."""
+        given, along, xp = self._directions(state, inputs), self._along(parameters), namespace(self.weight)
+        terms = []
+        if any(d is not None for d in given):
+            filled = (xp.zeros_like(x) if d is None else d for d, x in zip(given, state.inputs, strict=True))
+            terms.append(self._map(self.weight, self._join(tuple(filled))))
+        if "weight" in along:
+            terms.append(self._map(along["weight"], self._join(state.inputs)))
+        y = sum(terms[1:], terms[0]) if terms else xp.zeros_like(on_samples(state.outputs[0], self.geometry.axes))
+        y = _plus(y, along.get("bias"))
+        return Tangent((on_batch(y, self._batch(state.outputs[0])),), given, parameters)
+
+    def pullback(self, state: State, y: Array | None = None) -> Cotangent:
+        """Return x̄ = Wᵀ ȳ, split as the inputs were, W̄ and b̄ = Σ ȳ."""
+        (seed,) = self._seeds(state, (y,))
+        axes, x = self.geometry.axes, self._join(state.inputs)
+        flat = on_samples(seed, axes)
+        parameters = {"weight": self._weight_cotangent(x, flat)}
+        if self.bias is not None:
+            positions = rows(flat)
+            # a product is several times faster than a sum over the first axis
+            ones = backend_of(flat).zeros(positions.shape[:1], flat.dtype) + 1.0
+            parameters["bias"] = ones @ positions
+        back = on_batch(self._transpose(flat, tuple(x.shape[1:-1])), self._batch(seed))
+        return Cotangent(split_channels(back, state.inputs), parameters, (y,))
+
+
+def _plus(y: Array, bias: Array | None) -> Array:
+    """Add a bias to an array of one's own, in place where that changes no dtype."""
+    if bias is None:
+        return y
+    if namespace(y).result_type(y, bias) != y.dtype:
+        return y + bias
+    y += bias
+    return y
+
+
+def _arrays(
+    shape: tuple[int, ...], n_out: int, fan_in: float, bias: Any, weight: Any, rng: Any, dtype: Any, backend: Any
+) -> tuple[Array, Array | None]:
+    """Return weight and bias from a user's arguments, the weight drawn with N(0, 1/fan-in) if missing."""
+    given = None if isinstance(bias, bool | np.bool_) else bias
+    home = read_home(backend, {"weight": weight, "bias": given})
+    if weight is None:
+        single = given is not None and precision(given, "bias") == "single"
+        name = read_dtype(dtype) if dtype is not None else "float32" if single else "float64"
+        scale = math.sqrt(max(math.prod(shape[:-1]), 1) / max(fan_in, 1))
+        kernel = scale * draw(shape, np.ones(shape, dtype=bool), rng)
+        weight = home.from_host(kernel, name)
+    weight, _ = draw_affine(shape, False, None, weight, None, dtype, None)
+    if given is None:
+        return weight, home.zeros((n_out,), weight.dtype) if bias else None
+    check_alike("weight", weight, {"bias": given})
+    return weight, given_array("bias", given, (n_out,))

@@ -1,0 +1,96 @@
+"""Every law of an op at once, against Jacobians that are built column by column from its solve."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+import machinekit as mk
+from machinekit.arrays import dtype_name, to_host
+
+from .helpers import assert_close, assert_equal, assert_no_shared_memory, locked
+
+STEP = 1e-20
+RELATIVE = 1e-12
+
+
+def normal(rng, shape, dtype="float64"):
+    values = rng.standard_normal((2, *shape))
+    return np.asarray(values[0] + 1j * values[1] if dtype.startswith("complex") else values[0]).astype(dtype)
+
+
+def jacobians(op, backend, inputs):
+    """Return (entries of y, entries of the argument) for every input and parameter, by the complex step."""
+
+    def column(name, place, at):
+        moved = [backend.from_host(x) for x in inputs]
+        parameters = {key: to_host(a) for key, a in op.parameters().items()}
+        point = np.array(inputs[place] if place is not None else parameters[name], dtype=complex)
+        point[at] += 1j * STEP
+        if place is not None:
+            moved[place] = backend.from_host(point)
+        changed = op if place is not None else op.replace(**{name: backend.from_host(point)})
+        return to_host(changed.solve(*moved).outputs[0]).imag.ravel() / STEP
+
+    size = to_host(op.solve(*map(backend.from_host, inputs)).outputs[0]).size
+    places = {f"inputs[{k}]": (k, x.shape) for k, x in enumerate(inputs)}
+    places.update({name: (None, tuple(a.shape)) for name, a in op.parameters().items()})
+    found = {}
+    for name, (place, shape) in places.items():
+        columns = [column(name, place, at) for at in itertools.product(*map(range, shape))]
+        found[name] = np.stack(columns, axis=1) if columns else np.zeros((size, 0))
+    return found
+
+
+def check_leaf(op, backend, inputs, seed=0, size=0.0):
+    """Compare both derivatives with the Jacobians, each direction alone and all at once; check memory and zeros.
+
+    `size` is that of the terms of a Jacobian, where they may cancel.
+    """
+    rng = np.random.default_rng(seed)
+    moved = [locked(backend, x) for x in inputs]
+    state = op.solve(*moved)
+    (y,) = state.outputs
+    matrices = jacobians(op, backend, inputs)
+    shapes = {f"inputs[{k}]": x.shape for k, x in enumerate(inputs)}
+    shapes.update({name: tuple(a.shape) for name, a in op.parameters().items()})
+    along = {name: normal(rng, shape) for name, shape in shapes.items()}
+    seed_y = normal(rng, tuple(y.shape))
+    cotangent = op.pullback(state, locked(backend, seed_y))
+    back = {f"inputs[{k}]": c for k, c in enumerate(cotangent.inputs)} | dict(cotangent.parameters)
+    assert list(back) == list(shapes)
+    for name, matrix in matrices.items():
+        bound = RELATIVE * np.abs(matrix).max(initial=size) * max(np.abs(seed_y).sum(), np.abs(along[name]).sum())
+        assert_close(f"cotangent of {name}", back[name], (seed_y.ravel() @ matrix).reshape(shapes[name]), bound, op)
+        alone = push(op, backend, state, inputs, {name: along[name]})
+        want = (matrix @ along[name].ravel()).reshape(seed_y.shape)
+        assert_close(f"tangent along {name}", alone.outputs[0], want, bound, op)
+    together = push(op, backend, state, inputs, along)
+    want = sum(matrix @ along[name].ravel() for name, matrix in matrices.items()).reshape(seed_y.shape)
+    total = sum(np.abs(m).max(initial=size) * np.abs(along[name]).sum() for name, m in matrices.items())
+    assert_close("tangent", together.outputs[0], want, RELATIVE * total, op)
+    for nothing in (op.pullback(state), op.pullback(state, None)):
+        for a in (*nothing.inputs, *nothing.parameters.values()):
+            assert_equal("a cotangent of nothing", a, np.zeros(a.shape))
+    assert_equal("a tangent of nothing", op.pushforward(state).outputs[0], np.zeros(seed_y.shape))
+    later, again = op.solve(*moved), op.pullback(state, locked(backend, seed_y))
+    more = {f"again {k}": c for k, c in enumerate((*again.inputs, *again.parameters.values()))}
+    more.update({f"given {k}": x for k, x in enumerate(moved)}, ẏ=together.outputs[0], y=y, later=later.outputs[0])
+    assert_no_shared_memory({**back, **more, **{f"own {key}": a for key, a in op.parameters().items()}}, op)
+    mk.testing.check_op(op, *moved, rng=seed)
+
+
+def push(op, backend, state, inputs, along):
+    directions = [along.get(f"inputs[{k}]") for k in range(len(inputs))]
+    moved = [None if d is None else locked(backend, d) for d in directions]
+    named = {name: locked(backend, d) for name, d in along.items() if not name.startswith("inputs[")}
+    return op.pushforward(state, *moved, **named)
+
+
+def kinds(op, backend, inputs, seed_y):
+    """Return the dtypes of all results."""
+    state = op.solve(*(locked(backend, x) for x in inputs))
+    cotangent = op.pullback(state, locked(backend, seed_y))
+    results = (*state.outputs, *cotangent.inputs, *cotangent.parameters.values(), *op.pushforward(state).outputs)
+    return {dtype_name(a) for a in results}
