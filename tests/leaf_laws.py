@@ -57,7 +57,8 @@ def check_leaf(op, backend, inputs, seed=0, size=0.0):
     shapes.update({name: tuple(a.shape) for name, a in op.parameters().items()})
     along = {name: normal(rng, shape) for name, shape in shapes.items()}
     seed_y = normal(rng, tuple(y.shape))
-    cotangent = op.pullback(state, locked(backend, seed_y))
+    given_y = locked(backend, seed_y)
+    cotangent = op.pullback(state, given_y)
     back = {f"inputs[{k}]": c for k, c in enumerate(cotangent.inputs)} | dict(cotangent.parameters)
     assert list(back) == list(shapes)
     for name, matrix in matrices.items():
@@ -74,9 +75,11 @@ def check_leaf(op, backend, inputs, seed=0, size=0.0):
         for a in (*nothing.inputs, *nothing.parameters.values()):
             assert_equal("a cotangent of nothing", a, np.zeros(a.shape))
     assert_equal("a tangent of nothing", op.pushforward(state).outputs[0], np.zeros(seed_y.shape))
-    later, again = op.solve(*moved), op.pullback(state, locked(backend, seed_y))
+    later, again = op.solve(*moved), op.pullback(state, given_y)
     more = {f"again {k}": c for k, c in enumerate((*again.inputs, *again.parameters.values()))}
-    more.update({f"given {k}": x for k, x in enumerate(moved)}, ẏ=together.outputs[0], y=y, later=later.outputs[0])
+    more.update(
+        {f"given {k}": x for k, x in enumerate(moved)}, ẏ=together.outputs[0], ȳ=given_y, y=y, later=later.outputs[0]
+    )
     assert_no_shared_memory({**back, **more, **{f"own {key}": a for key, a in op.parameters().items()}}, op)
     mk.testing.check_op(op, *moved, rng=seed)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -12,46 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import machinekit as mk
-from machinekit.arrays import dtype_name, to_host
+from machinekit.arrays import dtype_name
 
 from .helpers import assert_close, assert_equal, locked, tolerance
 from .leaf_laws import check_leaf, kinds, normal
+from .normed import FORMS, divided, draw_norm, epsilons, forms, gains, mild, spread
 from .strategies import DTYPES, batches, mostly, seeds
-
-FORMS = ("sqrt", "eps+sigma")
-forms = st.sampled_from(FORMS)
-epsilons = st.sampled_from([1e-5, 1e-2, 1.0])
-gains = st.tuples(st.booleans(), st.booleans())
-
-
-def divided(entries, form, epsilon):
-    """Return n, mean and variance of one group, in Python."""
-    mean = sum(entries) / len(entries)
-    variance = sum((t - mean) ** 2 for t in entries) / len(entries)
-    d = (epsilon + variance) ** 0.5 if form == "sqrt" else epsilon + variance**0.5
-    return [(t - mean) / d for t in entries], mean, variance
-
-
-def draw(rng, backend, kind, shape, gain, form, epsilon, dtype="float64"):
-    """Return the op, and its scale and bias on the host."""
-    values = {name: normal(rng, shape, dtype) for name in ("scale", "bias")}
-    arguments = {name: backend.from_host(values[name]) if on else False for name, on in zip(values, gain, strict=True)}
-    more = {} if any(gain) else {"dtype": dtype}
-    op = kind(shape if kind is mk.LayerNorm else shape[0], form=form, epsilon=epsilon, **arguments, **more)
-    neutral = {"scale": np.ones(shape), "bias": np.zeros(shape)}
-    return op, *(values[name] if on else neutral[name] for name, on in zip(values, gain, strict=True))
-
-
-def spread(rng, shape):
-    """Draw entries that keep their distance from zero and each other, so that 1/σ ≤ 4 and differences can be taken."""
-    size = math.prod(shape)
-    return (rng.permutation(size) + rng.uniform(0.25, 0.5, size)).reshape(shape) * rng.choice([-1.0, 1.0])
-
-
-def mild(rng, shape, dtype):
-    """Draw entries whose imaginary parts are small, so that variances keep clear of the branch cut."""
-    a = normal(rng, shape, dtype)
-    return (a.real + 0.1j * a.imag).astype(dtype) if a.dtype.kind == "c" else a
 
 
 @given(lead=batches(), n=mostly(st.integers(1, 3), st.just(0)), seed=seeds())
@@ -100,14 +65,14 @@ def test_all_verbs_of_layer_norm_are_derivatives_of_its_solve(backend, lead, tai
     if form == "eps+sigma" and math.prod(tail) < 2:
         tail = (2,)  # one entry has σ = 0, where this form has no derivative
     epsilon = epsilon if math.prod(tail) > 2 else 1.0  # of two entries n = ±1 up to ε: all terms cancel
-    op, scale, _ = draw(rng, backend, mk.LayerNorm, tail, gain, form, epsilon)
+    op, scale, _ = draw_norm(rng, backend, mk.LayerNorm, tail, gain, form, epsilon)
     check_leaf(op, backend, [spread(rng, (*lead, *tail))], seed, 4 * np.abs(scale).max(initial=0))
 
 
 @given(lead=batches(), tail=tails, form=forms, gain=gains, dtype=st.sampled_from(DTYPES), seed=seeds())
 def test_layer_norm_equals_its_definition_written_in_loops(backend, lead, tail, form, gain, dtype, seed):
     rng = np.random.default_rng(seed)
-    op, scale, bias = draw(rng, backend, mk.LayerNorm, tail, gain, form, 0.5, dtype)
+    op, scale, bias = draw_norm(rng, backend, mk.LayerNorm, tail, gain, form, 0.5, dtype)
     x, seed_y = mild(rng, (*lead, *tail), dtype), normal(rng, (*lead, *tail), dtype)
     n = np.zeros(x.shape, complex)
     for at in itertools.product(*map(range, lead)):
@@ -137,7 +102,7 @@ def test_all_verbs_of_batch_norm_are_derivatives_of_its_solve(backend, lead, gri
     if form == "eps+sigma" and math.prod(shape[:-1]) == 1:
         shape = (2, n)
     epsilon = epsilon if math.prod(shape[:-1]) > 2 else 1.0  # of two entries n = ±1 up to ε: all terms cancel
-    op, scale, _ = draw(rng, backend, mk.BatchNorm, (n,), gain, form, epsilon)
+    op, scale, _ = draw_norm(rng, backend, mk.BatchNorm, (n,), gain, form, epsilon)
     check_leaf(op, backend, [spread(rng, shape)], seed, 4 * np.abs(scale).max(initial=0))
 
 
@@ -145,7 +110,7 @@ def test_all_verbs_of_batch_norm_are_derivatives_of_its_solve(backend, lead, gri
 def test_batch_norm_equals_its_definition_written_in_loops(backend, lead, grid, form, gain, dtype, seed):
     """Statistics over batch and grid, channel by channel; they are in the state, the op does not change."""
     rng = np.random.default_rng(seed)
-    op, scale, bias = draw(rng, backend, mk.BatchNorm, (2,), gain, form, 0.5, dtype)
+    op, scale, bias = draw_norm(rng, backend, mk.BatchNorm, (2,), gain, form, 0.5, dtype)
     x = mild(rng, (*lead, *grid, 2), dtype)
     n, means, variances = np.zeros(x.shape, complex), np.zeros(2, complex), np.zeros(2, complex)
     for c in range(2):
@@ -190,67 +155,6 @@ def test_the_epsilon_is_inside_the_root_or_outside(backend):
         assert_equal(form, y, np.array([[-0.75], [0.75]]))
 
 
-@given(lead=batches(), form=forms, gain=gains, seed=seeds())
-def test_batch_norm_with_fixed_statistics_is_affine_and_reads_no_neighbours(backend, lead, form, gain, seed):
-    """All verbs by complex step; each sample alone has the same y; y is affine in x."""
-    rng = np.random.default_rng(seed)
-    op, *_ = draw(rng, backend, mk.BatchNorm, (2,), gain, form, 0.5)
-    ready = op.with_statistics(op.solve(backend.from_host(normal(rng, (5, 2)))))
-    a, b = (normal(rng, (*lead, 2)) for _ in range(2))
-    check_leaf(ready, backend, [a], seed)
-    ya, yb, mixed = (to_host(ready(backend.from_host(x))) for x in (a, b, 0.25 * a + 0.75 * b))
-    assert_close("a mixture", mixed, 0.25 * ya + 0.75 * yb, tolerance("float64", 8 * (1 + np.abs(ya) + np.abs(yb))))
-    for at in itertools.product(*map(range, lead)):
-        assert_close("alone", ready(backend.from_host(a[at])), ya[at], tolerance("float64", 1 + np.abs(ya[at])))
-    assert ready.solve(backend.from_host(a)).saved is None
-
-
-def test_statistics_of_several_batches_are_those_of_all_of_them(backend):
-    """Pooled with the counts as weights; a momentum blends with what was there; no state takes them away."""
-    rng = np.random.default_rng(0)
-    op = mk.BatchNorm(3).to(backend)
-    parts = [3.0 * k + normal(rng, (k + 1, 2, 3)) for k in range(3)]
-    states = [op.solve(backend.from_host(x)) for x in parts]
-    whole = np.concatenate(parts)
-    pooled = op.with_statistics(*states)
-    bound = tolerance("float64", 100.0)
-    assert_close("mean", pooled.mean, whole.mean((0, 1)), bound)
-    assert_close("variance", pooled.variance, whole.var((0, 1)), bound)
-    running = op.with_statistics(states[0]).with_statistics(states[1], momentum=0.125)
-    for name, of in (("mean", np.mean), ("variance", np.var)):
-        want = 0.875 * of(parts[0], axis=(0, 1)) + 0.125 * of(parts[1], axis=(0, 1))
-        assert_close(name, getattr(running, name), want, bound)
-    again = running.with_statistics(states[2])
-    assert_close("mean", again.mean, parts[2].mean((0, 1)), bound)
-    x = backend.from_host(parts[0])
-    assert_equal("y", running.with_statistics()(x), op(x))
-    assert running.with_statistics().mean is None
-
-
-def test_statistics_go_where_the_parameters_go(backend, spec):
-    """to, astype, replace and pickle keep them; they are no parameters; constructors copy."""
-    mean, variance = np.array([1.0, 2.0]), np.array([3.0, 4.0])
-    op = mk.BatchNorm(2, mean=backend.from_host(mean), variance=backend.from_host(variance), scale=False)
-    assert list(op.parameters()) == ["bias"]
-    x = backend.from_host(np.ones((1, 2)))
-    moved = op.replace(bias=backend.from_host(np.ones(2)))
-    for other in (op.to("numpy").to(spec), moved):
-        assert_equal("mean", other.mean, mean)
-        assert_equal("variance", other.variance, variance)
-    assert_close("y", moved(x), to_host(op(x)) + 1.0, tolerance("float64", 4.0))
-    for dtype in DTYPES:
-        cast = op.astype(dtype)
-        assert {dtype_name(a) for a in (cast.mean, cast.variance, cast.bias)} == {dtype}
-    bare = mk.BatchNorm(2, mean=backend.from_host(mean), variance=backend.from_host(variance), scale=False, bias=False)
-    assert bare.backend == backend.name
-    assert (bare.parameters(), mk.BatchNorm(2, scale=False, bias=False).backend) == ({}, None)
-    here = mk.BatchNorm(2, mean=mean, variance=variance)
-    mean[...] = 7.0
-    assert_equal("mean", here.mean, np.array([1.0, 2.0]))
-    assert_equal("mean", pickle.loads(pickle.dumps(here)).mean, np.array([1.0, 2.0]))
-    assert not here.mean.flags.writeable
-
-
 def test_a_state_made_by_hand_serves(backend):
     """State(inputs, outputs) without statistics: they are computed again."""
     op, x = mk.LayerNorm(3).to(backend), backend.from_host(normal(np.random.default_rng(0), (2, 3)))
@@ -289,38 +193,10 @@ REFUSED = {
         "bias is in single precision"),
     "another dtype": (
         lambda b, op: mk.LayerNorm(2, scale=ones(b, 2), dtype="float32"), TypeError, "dtype='float32' but scale is"),
-    "half of the statistics": (lambda b, op: mk.BatchNorm(2, mean=ones(b, 2)), ValueError, "variance is missing; pass"),
     "other channels": (lambda b, op: op(ones(b, 4, 3)), ValueError, r"shape \(4, 3\); BatchNorm\(2, .* 2\)"),
     "no axis": (lambda b, op: mk.Norm()(ones(b)), ValueError, r"inputs\[0\] has shape \(\); Norm reads a channel axis"),
     "too few axes": (lambda b, op: mk.LayerNorm((2, 2)).to(b)(ones(b, 2)), ValueError, r"reads \(…, 2, 2\)"),
     "single precision": (lambda b, op: op(ones(b, 4, 2, dtype="float32")), TypeError, "single precision"),
-    "single precision against statistics": (
-        lambda b, op: mk.BatchNorm(2, scale=False, bias=False, mean=ones(b, 2), variance=ones(b, 2))(
-            ones(b, 1, 2, dtype="float32")), TypeError, "single precision"),
-    "statistics as parameters": (
-        lambda b, op: op.replace(mean=ones(b, 2)), TypeError, "'mean' is no parameter .* it has scale, bias"),
-    "a state of something else": (
-        lambda b, op: op.with_statistics(mk.Norm().solve(ones(b, 2))), TypeError, r"states\[0\] is State"),
-    "a state with fixed statistics": (
-        lambda b, op: op.with_statistics(op.with_statistics(op.solve(ones(b, 2, 2))).solve(ones(b, 2, 2))), TypeError,
-        "no statistics of a batch"),
-    "a state of other channels": (
-        lambda b, op: op.with_statistics(mk.BatchNorm(3).to(b).solve(ones(b, 2, 3))), ValueError, "but this op"),
-    "a state of an empty batch": (
-        lambda b, op: op.with_statistics(op.solve(ones(b, 0, 2))), ValueError, r"states\[0\] is of an empty batch"),
-    "a state in single precision": (
-        lambda b, op: op.with_statistics(op.astype("float32").solve(ones(b, 2, 2, dtype="float32"))), TypeError,
-        r"the mean of states\[0\] is in single precision"),
-    "a momentum with nothing to blend": (
-        lambda b, op: op.with_statistics(op.solve(ones(b, 2, 2)), momentum=0.5), ValueError,
-        "momentum is 0.5 but this op has no statistics yet"),
-    "a momentum above one": (
-        lambda b, op: op.with_statistics(op.solve(ones(b, 2, 2)), momentum=1.5), ValueError, "from 0 to 1"),
-    "a word for a momentum": (
-        lambda b, op: op.with_statistics(op.solve(ones(b, 2, 2)), momentum="0.1"), TypeError, "pass a number"),
-    "a loss of the imaginary part": (
-        lambda b, op: mk.BatchNorm(1, scale=False, bias=False, mean=1j * ones(b, 1), variance=ones(b, 1)).astype(
-            "float64"), TypeError, "mean is .*complex128 and would lose its imaginary part"),
 }  # fmt: skip
 
 

@@ -62,27 +62,29 @@ def draw_network(net: Hypergraph, title: str = "") -> Any:
         Without matplotlib.
     """
     at = network_positions(net)
+    joins = [(f"space {s}", f"edge {e.name}", e) for e in net.edges for s in e.sources]
+    joins += [(f"edge {e.name}", f"space {t}", e) for e in net.edges for t in e.targets]
     heights = [y for _, y in at.values()]
-    wide, high = 2 * net.depth + 1, max(heights) - min(heights) + 1
-    figure = blank(min(1.4 + 0.95 * wide, 22.0), min(1.4 + 0.8 * high, 16.0))
+    for start, end, _ in joins:  # room for the arcs
+        (x0, y0), (x1, y1) = at[start], at[end]
+        reach = 0.13 * (x1 - x0) if x1 - x0 > 1 else 0.0
+        heights.append((y0 + y1) / 2 + (reach if y0 + y1 >= 0 else -reach))
+    top, bottom = max(heights), min(heights)
+    figure = blank(min(1.4 + 0.95 * (2 * net.depth + 1), 22.0), min(1.4 + 0.8 * (top - bottom + 1), 16.0))
     axes = figure.subplots()
     colors = step_colors(net.depth)
     for step, color in enumerate(colors, 1):
         axes.axvspan(2 * step - 1.5, 2 * step - 0.5, color=color, alpha=0.1, lw=0)
-        axes.text(2 * step - 1, max(heights) + 0.62, f"step {step}", ha="center", va="center", color=color, fontsize=10)
+        axes.text(2 * step - 1, top + 0.62, f"step {step}", ha="center", va="center", color=color, fontsize=10)
     color_of = {name: color for group, color in zip(net.levels, colors, strict=True) for name in group}
-    for edge in net.edges:
-        here = at[f"edge {edge.name}"]
-        for source in edge.sources:
-            _arrow(axes, at[f"space {source}"], here, color_of[edge.name], "-")
-        for target in edge.targets:
-            _arrow(axes, here, at[f"space {target}"], color_of[edge.name], "-|>")
+    for start, end, edge in joins:
+        space = end.startswith("space ")
+        _arrow(axes, at[start], at[end], color_of[edge.name], _radius(net, end[6:]) if space else 0.0)
     for edge in net.edges:
         _box(axes, at[f"edge {edge.name}"], edge.name, type(edge.op).__name__, color_of[edge.name], _shared(net, edge))
-    for name, shape in net.spaces.items():
-        words = "×".join(map(str, shape)) or "scalar"
-        _circle(axes, at[f"space {name}"], name, words, filled=name in net.inputs)
-    axes.set(xlim=(-0.7, 2 * net.depth + 0.7), ylim=(min(heights) - 0.8, max(heights) + 0.9))
+    for name in net.spaces:
+        _circle(axes, at[f"space {name}"], _words(net, name), filled=name in net.inputs)
+    axes.set(xlim=(-0.7, 2 * net.depth + 0.7), ylim=(bottom - 0.8, top + 0.9))
     axes.axis("off")
     spaces, edges = len(net.spaces), len(net.edges)
     figure.suptitle(title or f"{spaces} spaces, {edges} edges, depth {net.depth}", color=INK, fontsize=12)
@@ -96,13 +98,25 @@ def _shared(net: Hypergraph, edge: Any) -> str:
     return ", ".join(sorted(others))
 
 
-def _arrow(axes: Any, start: Point, end: Point, color: Any, style: str) -> None:
+def _words(net: Hypergraph, name: str) -> str:
+    return f"{name}\n{'×'.join(map(str, net.spaces[name])) or 'scalar'}"
+
+
+def _radius(net: Hypergraph, name: str) -> float:
+    """Return about how many points the circle of a space reaches from its middle."""
+    return 2.6 * max(map(len, _words(net, name).split("\n"))) + 6.0
+
+
+def _arrow(axes: Any, start: Point, end: Point, color: Any, radius: float) -> None:
+    """Draw a line to a box, or an arrow to a circle; bent away from the middle where it passes other columns."""
     from matplotlib.patches import FancyArrowPatch
 
+    bend = 0.06 if end[0] - start[0] <= 1 else 0.2
+    outward = start[1] + end[1] >= 0
     axes.add_patch(
         FancyArrowPatch(
-            start, end, arrowstyle=style, mutation_scale=11, shrinkA=14, shrinkB=14, color=color, lw=1.4,
-            connectionstyle="arc3,rad=0.06", zorder=1,
+            start, end, arrowstyle="-|>" if radius else "-", mutation_scale=11, shrinkA=0, shrinkB=radius, color=color,
+            lw=1.4, connectionstyle=f"arc3,rad={-bend if outward else bend}", zorder=1,
         )
     )  # fmt: skip
 
@@ -115,8 +129,8 @@ def _box(axes: Any, at: Point, name: str, kind: str, color: Any, shared: str) ->
     )  # fmt: skip
 
 
-def _circle(axes: Any, at: Point, name: str, words: str, filled: bool) -> None:
+def _circle(axes: Any, at: Point, words: str, filled: bool) -> None:
     axes.text(
-        *at, f"{name}\n{words}", ha="center", va="center", fontsize=8, color=INK, zorder=3,
+        *at, words, ha="center", va="center", fontsize=8, color=INK, zorder=3,
         bbox={"boxstyle": "circle,pad=0.3", "facecolor": INPUT if filled else "white", "edgecolor": INK, "lw": 1.2},
     )  # fmt: skip

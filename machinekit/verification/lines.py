@@ -28,7 +28,8 @@ def worst_text(outcome: Outcome) -> str:
         return "–"
     if not worst.error and not worst.allowed:
         return "exact"
-    return f"{worst.error:.1e} / {worst.allowed:.1e}"
+    error, allowed = ("0" if not x else f"{x:.1e}" for x in (worst.error, worst.allowed))
+    return f"{error} / {allowed}"
 
 
 def failure_text(outcome: Outcome, again: str) -> str:
@@ -62,7 +63,7 @@ class Table:
     @property
     def head(self) -> str:
         """The names of the columns."""
-        return self._outcome("", "", "source", "cases", "error / tolerance", "time", "statement")
+        return self._outcome("", "id", "source", "cases", "error / tolerance", "time", "statement")
 
     def outcome(self, outcome: Outcome) -> str:
         """Return the line of a property."""

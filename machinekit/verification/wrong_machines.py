@@ -69,7 +69,7 @@ def _state(y0: Array | None, z0: Array | None, pair: Pair) -> MachineState:
     return MachineState(_like(pair[0], like), _like(pair[1], like), inputs=inputs)
 
 
-@mutant("longer-time-blocks", "schedule of Algorithm 1", "solve", "equation-1 algorithm-1-forward equation-10 definition-2")
+@mutant("longer-time-blocks", "Algorithm 1, schedule", "solve", "equation-1 algorithm-1-forward equation-10")
 def _longer_time_blocks(m: Machine, y0: Array | None, z0: Array | None = None) -> MachineState:
     """The schedule takes twice as many times at once as the time blocks of the live rule."""
     rows = _Rows(m, _lead(y0, z0))
@@ -77,7 +77,7 @@ def _longer_time_blocks(m: Machine, y0: Array | None, z0: Array | None = None) -
     return _state(y0, z0, rows.forward(y0, z0, longer))
 
 
-@mutant("y-for-z-in-the-sweep", "§3, w : Y → Z", "solve", "equation-1 equation-10 algorithm-1-forward definition-2")
+@mutant("y-for-z-in-the-sweep", "§3, w : Y → Z", "solve", "equation-1 equation-10 algorithm-1-forward")
 def _y_for_z_forward(m: Machine, y0: Array | None, z0: Array | None = None) -> MachineState:
     """W reads y, where it reads z: y = W y + b + y0."""
     rows = _Rows(m, _lead(y0, z0))
@@ -170,7 +170,7 @@ def _means_for_sums(m: Machine, state: MachineState, z: Array | None, y: Array |
     return MachineCotangent(right.saved, state.widths, len(state.inputs) or 2, right.outputs, parameters, slope)
 
 
-@mutant("y-for-z", "eq. (14), π^Y for π^Z", "weight_cotangent", "equation-14 pruning forward-time-reversal")
+@mutant("y-for-z", "eq. (14), π^Y for π^Z", "weight_cotangent", "equation-14 pruning")
 def _y_for_z(m: Machine, state: MachineState, z: Array | None, y: Array | None) -> Array:
     """Q = Σ y v, where it is Σ z v."""
     v = m.dual(state).solve(z, y).z
@@ -185,7 +185,7 @@ def _q_mask_transposed(m: Machine, state: MachineState, z: Array | None, y: Arra
     return _like(np.where(np.swapaxes(e.live, -1, -2), whole, 0), state.z)
 
 
-@mutant("causal-lags-only", "§3, Q̂", "weight_cotangent", "equation-14 pruning")
+@mutant("causal-lags-only", "§3, equivariant Q", "weight_cotangent", "equation-14 pruning")
 def _causal_lags_only(m: Machine, state: MachineState, z: Array | None, y: Array | None) -> Array:
     """Q is computed at lags ≥ 0, where a kernel that looks both ways has negative ones too."""
     q = wide(m.pullback(state, z, y=y).weight).copy()
@@ -202,7 +202,7 @@ def _slope_from_difference(m: Machine, state: MachineState) -> Array:
     return m.pointwise.slope(state.y, state.z - _start(m, state)[1])
 
 
-@mutant("correlation-for-convolution", "frameworks", "linear", "equation-10 parametric-machine")
+@mutant("correlation-for-convolution", "in frameworks", "linear", "equation-10 parametric-machine")
 def _correlation(m: Machine, z: Array) -> Array:
     """W z is the cross-correlation of frameworks, the kernel not being reversed along the lags."""
     axes = tuple(range(m.partition.axes))
@@ -210,7 +210,7 @@ def _correlation(m: Machine, z: Array) -> Array:
     return apply(m.partition, kernel, z)
 
 
-@mutant("projections-on-kernel", "§3, equivariant W and Q", "live", "live-weights reachability")
+@mutant("projections-on-kernel", "§3, equivariant W and Q", "live", "live-weights")
 def _projections_on_kernel(p: Partition) -> np.ndarray:
     """The projections onto index sets are applied to the kernel: block order at every lag, the past included."""
     block = np.repeat(np.arange(len(p.sizes)), p.sizes)
@@ -218,7 +218,7 @@ def _projections_on_kernel(p: Partition) -> np.ndarray:
     return np.broadcast_to(below, p.weight_shape).copy()
 
 
-@mutant("lag-0-lost", "recurrent machines in other software", "live", "live-weights")
+@mutant("lag-0-lost", "in other software", "live", "live-weights")
 def _lag_0_lost(p: Partition) -> np.ndarray:
     """With a scanned axis all weights at lag 0 are dead, where earlier blocks of the same time are read."""
     mask = p.live()

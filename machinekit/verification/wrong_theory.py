@@ -63,7 +63,7 @@ def _fg_plus_h(f: theory.Endofunction, rng: int = 0) -> float:
     return math.inf
 
 
-@mutant("jacobian-only-depth", "Proposition 3", "numeric_depth", "proposition-3-exception depth-sharp depth-of-sums")
+@mutant("jacobian-only-depth", "Proposition 3", "numeric_depth", "proposition-3-exception depth-sharp")
 def _jacobian_only_depth(f: theory.Endofunction, rng: int = 0) -> float:
     """The depth is that of the derivatives Df(x), which do not see constants, biases among them."""
     draw = np.random.default_rng(rng)
