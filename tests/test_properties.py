@@ -63,7 +63,9 @@ def test_what_is_skipped_is_so_for_a_reason(spec):
     for dtype in ("float64", "float32"):
         lab = Lab.on(spec, dtype)
         skipped = {id for id, p in PROPERTIES.items() if not p.serves(lab)}
-        allowed = {id for id, p in PROPERTIES.items() if (p.double and dtype == "float32") or (p.host and spec != "numpy")}
+        allowed = {
+            id for id, p in PROPERTIES.items() if (p.double and dtype == "float32") or (p.host and spec != "numpy")
+        }
         assert skipped == allowed
         assert len(skipped) < len(PROPERTIES) / 2
     assert all(p.serves(Lab()) for p in PROPERTIES.values())
@@ -84,7 +86,11 @@ def test_general_statements_come_before_those_on_architectures():
     assert max(places[id] for id in ("definition-1", "theorem-1", "theorem-2-ordered", "theorem-3-inputs")) < min(
         places[id] for id in ("equation-10", "algorithm-1-forward", "live-weights", "pruning")
     )
-    for first, second in (("definition-1", "definition-3"), ("definition-3", "definition-4"), ("theorem-1", "figure-2")):
+    for first, second in (
+        ("proposition-2", "definition-3"),
+        ("definition-3", "definition-4"),
+        ("theorem-1", "figure-2"),
+    ):
         assert places[first] < places[second]
 
 

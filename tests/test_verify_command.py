@@ -6,22 +6,17 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 import machinekit as mk
 from machinekit.cli import main
 from machinekit.testing.report import equal
-from machinekit.verification import MUTANTS, PROPERTIES, Lab, Outcome, Property, Trial, run
+from machinekit.verification import MUTANTS, PROPERTIES, Lab, Property
 from machinekit.verification import command as module
-from machinekit.verification.lines import Table, count, failure_text, outcome_entry, total, trial_entry, worst_text
 
-ROOT = Path(mk.__file__).parents[1]
 QUICK = ("--examples", 3)
 SOME = "equation-1,live-weights,theorem-2-mutual"
 
@@ -72,22 +67,24 @@ def test_each_statement_is_a_line_and_the_last_line_counts(capsys, spec):
         p = PROPERTIES[row.split()[1]]
         pattern = rf"held +{p.id} +{re.escape(p.source)} +3 +(exact|\S+ / \S+) +\d+\.\d\d s  {re.escape(p.statement)}$"
         assert re.match(pattern, row), row
-    assert re.match(r"3 held, 0 failed, 0 skipped: 9 cases in \d+\.\d s \(seed 0, float64 on " + spec.split(":")[0], last)
+    assert re.match(
+        r"3 held, 0 failed, 0 skipped: 9 cases in \d+\.\d s \(seed 0, float64 on " + spec.split(":")[0], last
+    )
 
 
 def test_all_are_verified_unless_told_otherwise(capsys):
-    assert verify("--examples", 1) == 0
+    assert verify("--examples", 4) == 0
     _, *rows, last = lines(capsys)
     assert [row.split()[1] for row in rows] == list(PROPERTIES)
-    assert last.startswith(f"{len(PROPERTIES)} held, 0 failed, 0 skipped: {len(PROPERTIES)} cases in ")
+    assert last.startswith(f"{len(PROPERTIES)} held, 0 failed, 0 skipped: {4 * len(PROPERTIES)} cases in ")
 
 
 def test_what_single_precision_cannot_show_is_skipped(capsys):
-    assert verify(*QUICK, "--only", "equation-3, equation-1", "--dtype", "float32") == 0
+    assert verify("--examples", 20, "--only", "equation-3, equation-1", "--dtype", "float32") == 0
     _, *rows, last = lines(capsys)
     assert re.match(r"held +equation-1 .* \d\.\de-0\d / ", rows[0])
     assert re.match(r"skipped +equation-3 +eq\. \(3\) +– +double precision only +DR_f", rows[1])
-    assert last.startswith("1 held, 0 failed, 1 skipped: 3 cases in ")
+    assert last.startswith("1 held, 0 failed, 1 skipped: 20 cases in ")
     assert last.endswith("(seed 0, float32 on numpy)")
 
 
@@ -136,7 +133,7 @@ def test_json_is_one_document_and_nothing_else(capsys, spec):
 def test_a_failure_is_reported_below_with_the_command_that_repeats_it(capsys, with_a_failure):
     assert verify("--examples", 20, "--seed", 3) == 1
     out = capsys.readouterr().out
-    head, first, second, *rest = out.splitlines()
+    _, first, second, *rest = out.splitlines()
     assert re.match(r"FAILED +wrong +nowhere +\d+ +inf / 0 +\d", first)
     assert second.startswith("held ")
     assert rest[0] == ""
@@ -190,8 +187,8 @@ def test_a_mutant_is_a_line_with_who_noticed_and_who_did_not(capsys, few):
     first, *rows, last = lines(capsys)
     assert first == "the right code: 5 of 5 statements hold, 0 skipped; now one change at a time"
     assert re.match(r"killed +dual-without-v0 +§3, equivariant dual +v = σ′\(y\) ⊙ u, where it is σ′\(y\) ⊙ u", rows[0])
-    assert rows[1].split() == "killed by equation-13, equation-12, all that use it".split()
-    assert rows[3].split() == "killed by theorem-2-mutual; 1 did not notice: theorem-2-ordered".split()
+    assert rows[1].strip() == "killed by equation-13, equation-12, all that use it"
+    assert rows[3].strip() == "killed by theorem-2-mutual; 1 did not notice: theorem-2-ordered"
     assert last.startswith("2 killed, 0 survived, 0 skipped: 2 mutants in ")
 
 
@@ -232,7 +229,10 @@ def test_right_code_that_fails_kills_nothing(capsys, with_a_failure, monkeypatch
         (("--examples", "many"), r"argument --examples: invalid int value: 'many' \(see machinekit verify --help\)"),
         (("--seed", -1), r"--seed is -1; pass at least 0"),
         (("--dtype", "float16"), r"argument --dtype: invalid choice: 'float16' \(choose from"),
-        (("--dtype", "float32", "--only", "equation-3"), r"nothing to verify: equation-3 cannot be checked in float32 on"),
+        (
+            ("--dtype", "float32", "--only", "equation-3"),
+            r"nothing to verify: equation-3 cannot be checked in float32 on",
+        ),
         (("--backend", "nunpy"), r"backend='nunpy' is no array library; did you mean 'numpy'"),
         (("--backend", "cupy"), r"backend='cupy'"),
         (("--mutagens",), r"unrecognized arguments: --mutagens"),
@@ -250,63 +250,6 @@ def test_bad_input_is_one_line_and_status_2_before_any_work(arguments, words, ca
     assert re.match(rf"machinekit( verify)?: error: .*({words})", shown.err), shown.err
 
 
-def python(code):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, encoding="utf-8"
-    )
-
-
-@pytest.mark.parametrize("more", ["", ", '--mutants'", ", '--json'"])
-def test_without_hypothesis_one_line_names_the_remedy(more):
-    code = f"import sys; sys.modules['hypothesis'] = None; from machinekit.cli import main; sys.exit(main(['verify'{more}]))"
-    done = python(code)
-    expected = "verify draws its cases with Hypothesis; pip install 'machinekit[test]'"
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"machinekit verify: error: {expected}\n"
-
-
-def test_without_hypothesis_the_statements_are_listed():
-    code = "import sys; sys.modules['hypothesis'] = None; from machinekit.cli import main; sys.exit(main(['verify', '--list']))"
-    done = python(code)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == len(PROPERTIES)
-
-
-def test_importing_the_package_brings_in_no_hypothesis():
-    done = python("import sys, machinekit.verification, machinekit.cli; print('hypothesis' in sys.modules)")
-    assert done.stdout == "False\n", done.stderr
-
-
-def test_python_dash_m_works_where_signs_are_missing():
-    """A terminal that cannot show σ shows something else, and nothing breaks."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": "error"}
-    command = [sys.executable, "-m", "machinekit", "verify", "--only", "equation-11", "--examples", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "z = ?(y) + z0." in done.stdout
-
-
-OUTCOME = run(PROPERTIES["equation-1"], Lab(), 3)
-
-
-@pytest.mark.parametrize("width", [None, 40, 80, 100, 120, 200])
-def test_lines_are_cut_to_the_width_of_a_terminal_and_numbers_never_are(width):
-    table = Table({"equation-1": PROPERTIES["equation-1"]}, width)
-    line = table.outcome(OUTCOME)
-    numbers = re.match(r"held +equation-1 +eq\. \(1\) +3 +\S+ / \S+ +\d+\.\d\d s", line)
-    assert numbers
-    if width is None or width == 200:
-        assert line.endswith("The stable state solves x = f(x) + x0.")
-    else:
-        assert len(line) <= max(width, numbers.end())
-        assert line == numbers[0] or line.endswith("…") or line.endswith("x0.")
-    trial = Trial(MUTANTS["y-for-z"], tuple(PROPERTIES)[:9], tuple(PROPERTIES)[9:], 0.5)
-    folded = table.trial(trial).splitlines()
-    assert max(map(len, folded[1:])) <= max(width or 120, 48)
-    assert " ".join(" ".join(folded[1:]).split()).endswith(tuple(PROPERTIES)[-1])
-
-
 def test_a_terminal_is_asked_for_its_width(monkeypatch):
     class Terminal(io.StringIO):
         encoding = "utf-8"
@@ -320,26 +263,3 @@ def test_a_terminal_is_asked_for_its_width(monkeypatch):
     shown = terminal.getvalue().splitlines()
     assert len(shown[1]) <= 110
     assert shown[1].endswith("…")
-
-
-def test_numbers_and_words_of_a_line():
-    assert [count(n, "case") for n in (0, 1, 2, 12345)] == ["0 cases", "1 case", "2 cases", "12,345 cases"]
-    assert count(2, "property", "properties") == "2 properties"
-    exact = Outcome(WRONG, 1, equal("n", 1, 1), checked=1)
-    assert worst_text(exact) == "exact"
-    assert worst_text(Outcome(WRONG)) == "–"
-    assert re.fullmatch(r"\d\.\de-\d\d / \d\.\de-\d\d", worst_text(OUTCOME))
-    assert worst_text(Outcome(WRONG, 1, replace(equal("n", 1, 1), allowed=0.25))) == "0 / 2.5e-01"
-    assert worst_text(Outcome(WRONG, 1, equal("n", 1, 2))) == "inf / 0"
-    assert failure_text(Outcome(WRONG, failure="  BROKEN n"), "x").splitlines()[1:] == ["  BROKEN n", "         again: x"]
-    held, skipped = OUTCOME, Outcome(WRONG, skipped="host only")
-    assert total([held, skipped, Outcome(WRONG)]) == {"held": 1, "failed": 1, "skipped": 1, "cases": 3}
-    entry = outcome_entry(Outcome(WRONG, 1, replace(equal("n", 1, 1), error=float("nan"))), "")
-    assert entry["error"] is None
-    assert json.dumps(entry, allow_nan=False)
-    assert trial_entry(Trial(MUTANTS["y-for-z"], ("a",), (), 1.0))["status"] == "killed"
-
-
-def test_a_table_of_nothing_is_a_head():
-    assert Table({}).head.split()[0] == "id"
-    assert np.isfinite(OUTCOME.ratio)

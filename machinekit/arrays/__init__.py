@@ -9,7 +9,8 @@ from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, erfc
 from .checks import DTYPES, as_array, check_alike, common_backend, near, plainly_alike, precision
 from .fresh import Slab, add_to, plus, product
 from .pick import pick_backend
-from .windows import Buffer, Frame, framed, product_into, taps, windows
+from .products import Buffer, products_into, sum_of_products
+from .windows import Frame, framed, taps, windows
 
 __all__ = [
     "DTYPES",
@@ -35,8 +36,9 @@ __all__ = [
     "plus",
     "precision",
     "product",
-    "product_into",
+    "products_into",
     "real",
+    "sum_of_products",
     "taps",
     "to_host",
     "windows",

@@ -1,7 +1,4 @@
-"""Overlapping windows of an array: a view where the library has strides, a copy elsewhere.
-
-And two ways of using memory again: a buffer for copies of such views, a product into a given array.
-"""
+"""Overlapping windows of an array: a view where the library has strides, a copy elsewhere."""
 
 from __future__ import annotations
 
@@ -12,39 +9,7 @@ import numpy as np
 
 from .backend import Array, backend_of, namespace
 
-__all__ = ["Buffer", "Frame", "framed", "product_into", "taps", "windows"]
-
-
-class Buffer:
-    """Room for one copy at a time, used again by the next; a fresh copy each time where the library is not NumPy."""
-
-    def __init__(self) -> None:
-        self._room: np.ndarray | None = None
-
-    def copy(self, view: Array, shape: tuple[int, ...]) -> Array:
-        """Return the entries of a view, in its own order, in another shape; valid until the next copy."""
-        if not isinstance(view, np.ndarray):
-            return namespace(view).reshape(view, shape)
-        if self._room is None or self._room.size < view.size or self._room.dtype != view.dtype:
-            self._room = np.empty(view.size, view.dtype)
-        room = self._room[: view.size]
-        np.copyto(room.reshape(view.shape), view)
-        return room.reshape(shape)
-
-
-def product_into(out: Array, index: tuple, a: Array, b: Array) -> None:
-    """Write the product of stacks of matrices, (groups, rows, in) by (groups, in, out), as ``out[index]``.
-
-    Parameters
-    ----------
-    out : array, of the product's dtype
-        ``out[index]`` is contiguous, of shape (…, groups · out), its leading axes as many as there are rows.
-    """
-    xp, here = namespace(out), out[index]
-    if isinstance(out, np.ndarray) and here.flags.c_contiguous:
-        np.matmul(a, b, out=here.reshape(a.shape[1], a.shape[0], b.shape[2]).transpose(1, 0, 2))
-    else:
-        out[index] = xp.reshape(xp.permute_dims(a @ b, (1, 0, 2)), here.shape)
+__all__ = ["Frame", "framed", "taps", "windows"]
 
 
 class Frame:

@@ -83,11 +83,8 @@ class Conv(Convolution):
     def _map(self, weight: Array, x: Array) -> Array:
         return strided.apply(self.geometry, weight, x)
 
-    def _transpose(self, y: Array, grid: tuple[int, ...]) -> Array:
-        return strided.adjoint(self.geometry, self.weight, y, grid)
-
-    def _weight_cotangent(self, x: Array, y: Array) -> Array:
-        return strided.weight_cotangent(self.geometry, x, y)
+    def _cotangents(self, y: Array, x: Array) -> tuple[Array, Array]:
+        return strided.adjoint_and_weight(self.geometry, self.weight, x, y)
 
     def _check(self, x: Array) -> None:
         check_windows("Conv", x, self.geometry)
@@ -147,11 +144,8 @@ class ConvTranspose(Convolution):
     def _map(self, weight: Array, x: Array) -> Array:
         return strided.adjoint(self.geometry, weight, x, self.geometry.reached(x.shape[1:-1], self.extra))
 
-    def _transpose(self, y: Array, grid: tuple[int, ...]) -> Array:
-        return strided.apply(self.geometry, self.weight, y)
-
-    def _weight_cotangent(self, x: Array, y: Array) -> Array:
-        return strided.weight_cotangent(self.geometry, y, x)
+    def _cotangents(self, y: Array, x: Array) -> tuple[Array, Array]:
+        return strided.apply_and_weight(self.geometry, self.weight, y, x)
 
     def _check(self, x: Array) -> None:
         grid = grid_of("ConvTranspose", x, self.geometry.axes)

@@ -68,11 +68,8 @@ class Convolution(Leaf):
         """The linear part on samples."""
         raise NotImplementedError
 
-    def _transpose(self, y: Array, grid: tuple[int, ...]) -> Array:
-        """Its adjoint on samples, back to a grid."""
-        raise NotImplementedError
-
-    def _weight_cotangent(self, x: Array, y: Array) -> Array:
+    def _cotangents(self, y: Array, x: Array) -> tuple[Array, Array]:
+        """Its adjoint on samples, and the cotangent of the weight."""
         raise NotImplementedError
 
     def _check(self, x: Array) -> None:
@@ -129,14 +126,14 @@ class Convolution(Leaf):
         (seed,) = self._seeds(state, (y,))
         axes, x = self.geometry.axes, self._join(state.inputs)
         flat = on_samples(seed, axes)
-        parameters = {"weight": self._weight_cotangent(x, flat)}
+        back, weight = self._cotangents(flat, x)
+        parameters = {"weight": weight}
         if self.bias is not None:
             positions = rows(flat)
             # a product is several times faster than a sum over the first axis
             ones = backend_of(flat).zeros(positions.shape[:1], flat.dtype) + 1.0
             parameters["bias"] = ones @ positions
-        back = on_batch(self._transpose(flat, tuple(x.shape[1:-1])), self._batch(seed))
-        return Cotangent(split_channels(back, state.inputs), parameters, (y,))
+        return Cotangent(split_channels(on_batch(back, self._batch(seed)), state.inputs), parameters, (y,))
 
 
 def _plus(y: Array, bias: Array | None) -> Array:

@@ -19,10 +19,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..arrays import Array, backend_of, namespace, product_into
-from .taps import Strided, tap_matrices
+import numpy as np
 
-__all__ = ["adjoint", "apply", "weight_cotangent"]
+from ..arrays import Array, Buffer, backend_of, namespace, products_into, sum_of_products
+from .taps import Strided, line_matrices, tap_matrices
+
+__all__ = ["adjoint", "adjoint_and_weight", "apply", "apply_and_weight", "weight_cotangent"]
 
 Ints = tuple[int, ...]
 
@@ -40,9 +42,8 @@ def apply(geometry: Strided, weight: Array, x: Array) -> Array:
     array of shape (samples, *count, out)
     """
     g = geometry
-    turned = namespace(weight).flip(weight, axis=tuple(range(g.axes)))
     start = tuple(-before for before, _ in g.padding)
-    return _correlate(x, _grouped(turned, g.groups), start, g.count(x.shape[1:-1]), g)
+    return _correlate(x, _turned(weight, g), None, start, g.count(x.shape[1:-1]), g)[0]
 
 
 def adjoint(geometry: Strided, weight: Array, y: Array, grid: Sequence[int]) -> Array:
@@ -61,14 +62,14 @@ def adjoint(geometry: Strided, weight: Array, y: Array, grid: Sequence[int]) -> 
     """
     g, xp = geometry, namespace(y)
     if g.stride == (1,) * g.axes:
-        return _residue(g, weight, y, [_progression(g, a, 0, n) for a, n in enumerate(grid)])
+        return _residue(g, weight, y, [_progression(g, a, 0, n) for a, n in enumerate(grid)])[0]
     channels = weight.shape[-2] * g.groups
     x = backend_of(y).zeros((y.shape[0], *grid, channels), xp.result_type(weight, y))
     for place in itertools.product(*map(range, g.stride)):
         runs = [_progression(g, a, r, n) for a, (r, n) in enumerate(zip(place, grid, strict=True))]
         if all(run.taps and run.count for run in runs):
             here = tuple(slice(run.first, None, s) for run, s in zip(runs, g.stride, strict=True))
-            x[(slice(None), *here, ...)] = _residue(g, weight, y, runs)
+            x[(slice(None), *here, ...)] = _residue(g, weight, y, runs)[0]
     return x
 
 
@@ -99,18 +100,23 @@ def _progression(g: Strided, axis: int, residue: int, n: int) -> _Run:
     return _Run(first, len(range(first, n, s)), slice(k - 1 - high, k - low, period), taps, start, step)
 
 
-def _residue(g: Strided, weight: Array, y: Array, runs: Sequence[_Run]) -> Array:
-    """Return the adjoint on one residue per axis: a convolution of stride one of y with part of the kernel."""
+def _residue(
+    g: Strided, weight: Array, y: Array, runs: Sequence[_Run], x: Array | None = None
+) -> tuple[Array, Array | None]:
+    """Return the adjoint on one residue per axis: a convolution of stride one of y with part of the kernel.
+
+    And where x is given the cotangent of that part, (groups, *taps, out, in).
+    """
     xp = namespace(weight)
     kernel = weight[(*(run.kernel for run in runs), ...)]
     *size, inner, outer = kernel.shape
     # (*taps, in, groups, out) -> (groups, *taps, out, in)
     split = xp.reshape(kernel, (*size, inner, g.groups, outer // g.groups))
-    order = (g.axes + 1, *range(g.axes), g.axes + 2, g.axes)
-    matrices = xp.reshape(xp.permute_dims(split, order), (g.groups, math.prod(size) * (outer // g.groups), inner))
+    kernel = xp.permute_dims(split, (g.axes + 1, *range(g.axes), g.axes + 2, g.axes))
     ones = (1,) * g.axes
     dense = Strided(tuple(size), ones, tuple(run.step for run in runs), ((0, 0),) * g.axes, g.groups)
-    return _correlate(y, matrices, tuple(run.start for run in runs), tuple(run.count for run in runs), dense)
+    start, count = tuple(run.start for run in runs), tuple(run.count for run in runs)
+    return _correlate(y, kernel, x, start, count, dense)
 
 
 def weight_cotangent(geometry: Strided, x: Array, y: Array) -> Array:
@@ -121,33 +127,87 @@ def weight_cotangent(geometry: Strided, x: Array, y: Array) -> Array:
     x : array of shape (samples, *grid, in)
     y : array of shape (samples, *count, out)
     """
-    g, xp = geometry, namespace(x)
-    inner, outer = x.shape[-1] // g.groups, y.shape[-1] // g.groups
-    entries = math.prod(g.size) * inner
+    g = geometry
     start = tuple(-before for before, _ in g.padding)
-    total = backend_of(x).zeros((g.groups, entries, outer), xp.result_type(x, y))
-    for index, left in tap_matrices(x, g, start, tuple(y.shape[1:-1])):
-        right = xp.permute_dims(xp.reshape(y[index], (left.shape[1], g.groups, outer)), (1, 0, 2))
-        # (groups, in, positions) @ (groups, positions, out) -> (groups, in, out)
-        total += xp.matrix_transpose(left) @ right
-    split = xp.reshape(total, (g.groups, *g.size, inner, outer))
-    order = (*range(1, g.axes + 2), 0, g.axes + 2)
-    weight = xp.reshape(xp.permute_dims(split, order), (*g.size, inner, g.groups * outer))
-    return xp.flip(weight, axis=tuple(range(g.axes))) + 0
+    return _turned_back(_correlate(x, None, y, start, tuple(y.shape[1:-1]), g)[1], g)
 
 
-def _correlate(x: Array, matrices: Array, start: Ints, count: Ints, g: Strided) -> Array:
-    """Return Σ_i x[s p + d i + start] K[i] for p below `count`, the kernel being matrices (groups, i · in, out)."""
-    groups, _, outer = matrices.shape
-    out = backend_of(x).zeros((x.shape[0], *count, groups * outer), namespace(x).result_type(x, matrices))
-    for index, rows in tap_matrices(x, g, start, count):
-        # (groups, positions, in) @ (groups, in, out) -> (groups, positions, out)
-        product_into(out, index, rows, matrices)
-    return out
+def apply_and_weight(geometry: Strided, weight: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return ``W x`` and Q, the cotangents of ``Wᵀ y``, from one copy of windows; see `weight_cotangent`."""
+    g = geometry
+    start = tuple(-before for before, _ in g.padding)
+    done, weight = _correlate(x, _turned(weight, g), y, start, tuple(y.shape[1:-1]), g)
+    return done, _turned_back(weight, g)
 
 
-def _grouped(kernel: Array, groups: int) -> Array:
-    """Return a kernel (*size, in, out) as matrices (groups, size · in, out)."""
+def adjoint_and_weight(geometry: Strided, weight: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return ``Wᵀ y`` and Q, the cotangents of ``W x``, from one copy of windows at stride one."""
+    g, xp = geometry, namespace(y)
+    if g.stride != (1,) * g.axes or math.prod(g.size) == 1:
+        return adjoint(g, weight, y, x.shape[1:-1]), weight_cotangent(g, x, y)
+    runs = [_progression(g, a, 0, n) for a, n in enumerate(x.shape[1:-1])]
+    back, total = _residue(g, weight, y, runs, x)
+    # (groups, *size, out, in) -> (*size, in, groups, out)
+    order = (*range(1, g.axes + 1), g.axes + 2, 0, g.axes + 1)
+    return back, xp.reshape(xp.permute_dims(total, order), weight.shape)
+
+
+def _correlate(
+    x: Array, kernel: Array | None, y: Array | None, start: Ints, count: Ints, g: Strided
+) -> tuple[Array | None, Array | None]:
+    """Return what windows of x give, those at s p + start for p below `count`, either where its factor is given.
+
+    With a kernel (groups, *size, in, out) it is Σ_i x[s p + d i + start] K[i], and with an array y of shape
+    (samples, *count, out) it is Σ_p x[s p + d i + start]ᵀ y[p], of a kernel's shape.
+    """
+    xp, inner = namespace(x), x.shape[-1] // g.groups
+    outer = kernel.shape[-1] if kernel is not None else y.shape[-1] // g.groups
+    parts, stacks = tap_stacks(x, g, start, count, outer)
+    entries = math.prod(g.size) * inner // parts
+    out, total, room = None, None, Buffer()
+    if kernel is not None:
+        kernel = xp.reshape(kernel, (g.groups, parts, entries, outer))
+        out = backend_of(x).zeros((x.shape[0], *count, g.groups * outer), xp.result_type(x, kernel))
+    if y is not None:
+        total = backend_of(x).zeros((g.groups, parts, entries, outer), xp.result_type(x, y))
+    for index, stack in stacks:
+        for k, rows in enumerate(stack):
+            if kernel is not None:
+                products_into(out, index, rows, kernel[:, k, ...], room if k else None)
+            if y is not None:
+                total[:, k, ...] += sum_of_products(rows, y[index])
+    return out, None if y is None else xp.reshape(total, (g.groups, *g.size, inner, outer))
+
+
+def _turned(weight: Array, g: Strided) -> Array:
+    """Return a weight (*size, in, out) as a kernel, reversed: (groups, *size, in, out)."""
+    xp = namespace(weight)
+    split = xp.reshape(weight, (*weight.shape[:-1], g.groups, weight.shape[-1] // g.groups))
+    return xp.permute_dims(xp.flip(split, axis=tuple(range(g.axes))), (g.axes + 1, *range(g.axes + 1), g.axes + 2))
+
+
+def _turned_back(kernel: Array, g: Strided) -> Array:
+    """Return the weight, in memory of its own, of which this is the kernel."""
     xp = namespace(kernel)
-    rows = math.prod(kernel.shape[:-1])
-    return xp.permute_dims(xp.reshape(kernel, (rows, groups, kernel.shape[-1] // groups)), (1, 0, 2))
+    split = xp.permute_dims(xp.flip(kernel, axis=tuple(range(1, g.axes + 1))), (*range(1, g.axes + 2), 0, g.axes + 2))
+    return xp.reshape(split, (*split.shape[:-2], math.prod(split.shape[-2:]))) + 0
+
+
+def tap_stacks(x, g, start, count, outer):
+    inner = x.shape[-1] // g.groups
+    if isinstance(x, np.ndarray) and _few_suffice(g, count, inner, outer):
+        return math.prod(g.size[:-1]), line_matrices(x, g, start, count)
+    return 1, ((index, [rows]) for index, rows in tap_matrices(x, g, start, count))
+
+
+_WIDE, _MANY, _SMALL = 16, 256, 10**6
+
+
+def _few_suffice(g: Strided, count: Ints, inner: int, outer: int) -> bool:
+    """Tell whether lines side by side are matrices as they lie, and products with each worth a call."""
+    entries, rows = g.size[-1] * inner, math.prod(count[-2:])
+    apart = any(s > 1 for s in g.stride[:-1])
+    return (
+        math.prod(g.size[:-1]) > 1 and not apart and entries >= _WIDE
+        and (rows >= _MANY or rows * entries * outer <= _SMALL)
+    )  # fmt: skip

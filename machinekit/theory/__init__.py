@@ -6,7 +6,8 @@ Sources: Vertechi and Bergomi, *Machines of finite depth*, arXiv:2204.12786.
 from .cofiltration import Cofiltration, check_cofiltration, image_span, lowers, tighten
 from .counts import Counts, operation_counts
 from .depth import depth, structural_depth
-from .endofunction import Edge, Endofunction, inner_product
+from .edge import Edge
+from .endofunction import Endofunction
 from .graphs import edge_levels, is_schedule, levels, shortcut_graph, space_levels
 from .independence import is_independent, resolvent_of_sum, sum_order
 from .nilpotent import neumann, nilpotency_index
@@ -19,7 +20,7 @@ from .sequences import (
     resolvent,
     transient_profile,
 )
-from .subspaces import annihilator, contains, exact, is_exact, span
+from .subspaces import annihilator, contains, exact, inner_product, is_exact, span
 
 __all__ = [
     "STRATEGIES",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, backend_of, to_host
 from ..testing.report import Finding
-from .endofunction import Endofunction
-from .subspaces import annihilator, contains, is_exact, span
+from .checks import columns, whole
+from .endofunction import Endofunction, check_endofunction
+from .subspaces import annihilator, contains, exact, is_exact, span
 
 __all__ = ["Cofiltration", "check_cofiltration", "image_span", "lowers", "tighten"]
 
@@ -28,7 +31,7 @@ class Cofiltration:
     Raises
     ------
     ValueError
-        If a subspace is not inside the one before it, or the last is not 0.
+        If a subspace is not inside the one before it, the last is not 0, or a basis has not two axes.
 
     Notes
     -----
@@ -37,7 +40,7 @@ class Cofiltration:
     """
 
     def __init__(self, bases: Sequence[np.ndarray]) -> None:
-        self.bases = tuple(np.asarray(b) for b in bases)
+        self.bases = tuple(columns(f"bases[{i}]", b) for i, b in enumerate(bases))
         if not self.bases:
             raise ValueError("bases is empty; give at least V_0 = 0, an array of shape (n, 0)")
         self.dimension = self.bases[0].shape[0]
@@ -59,8 +62,11 @@ class Cofiltration:
         ------
         ValueError
             If the sets do not partition 0, …, dimension − 1.
+        TypeError
+            For what is no whole number.
         """
-        lists = [list(map(int, s)) for s in sets]
+        dimension = whole("dimension", dimension, 0)
+        lists = [[whole(f"sets[{i}]", k, 0) for k in s] for i, s in enumerate(sets)]
         if sorted(k for s in lists for k in s) != list(range(dimension)):
             raise ValueError(f"sets must hold each of 0 … {dimension - 1} exactly once; they hold {lists}")
         eye = np.eye(dimension)
@@ -125,22 +131,19 @@ def lowers(
     Raises
     ------
     TypeError
-        For another `by`.
+        For another `by`, or what is no endofunction.
+    ValueError
+        Without points; for points or bases of another space.
     """
-    if by not in ("differences", "derivative"):
-        raise TypeError(f"by={by!r} is unknown; 'differences' or 'derivative'")
+    points = _points(f, points, by)
+    outer, inner = (columns(name, b, f.dimension) for name, b in (("outer", outer), ("inner", inner)))
     rng = np.random.default_rng(rng)
-    if not outer.shape[1]:
-        return _within(f"f lowers, by {by}", inner, [])
     images, scale = [], 0.0
     for x in points:
-        scale = max(scale, float(np.linalg.norm(_host(f(x)).astype(complex))))
-        for k in range(outer.shape[1]):
-            mix = np.eye(outer.shape[1], dtype=int)[k]
-            if by == "differences":
-                mix = mix + rng.integers(-2, 3, outer.shape[1])
+        scale = max(scale, _norm(f(x)))
+        for mix in _mixes(outer.shape[1], rng):
             u = _like(outer @ mix, x)
-            images.append(_host(f(x + u) - f(x) if by == "differences" else f.jvp(x, u)))
+            images.append(to_host(f(x + u) - f(x) if by == "differences" else f.jvp(x, u)))
     return _within(f"f lowers, by {by}", inner, images, scale)
 
 
@@ -148,12 +151,38 @@ def check_cofiltration(
     f: Endofunction, cofiltration: Cofiltration, points: Sequence[Array], rng: np.random.Generator | int = 0,
     *, by: str = "differences",
 ) -> list[Finding]:  # fmt: skip
-    """Check Definition 3 at points: Im f ⊆ V_0, and f lowers to X/V_{i−1} → X/V_i for i = 1 … d."""
+    """Check Definition 3 at points: Im f ⊆ V_0, and f lowers to X/V_{i−1} → X/V_i for i = 1 … d.
+
+    Parameters
+    ----------
+    cofiltration : Cofiltration
+    points : sequence of vectors
+        Where to look.
+    by : {"differences", "derivative"}
+        As `lowers`; "derivative" asks for Im Df(x) ⊆ V_0 also, and so does not see constants.
+
+    Returns
+    -------
+    list of Finding
+
+    Raises
+    ------
+    TypeError
+        For another `by`, or what is no endofunction or cofiltration.
+    ValueError
+        Without points; for points or a cofiltration of another space.
+    """
+    points = _points(f, points, by)
+    if not isinstance(cofiltration, Cofiltration):
+        raise TypeError(f"cofiltration is {cofiltration!r}; make it one, as in Cofiltration([basis of V_0, …])")
     if cofiltration.dimension != f.dimension:
         raise ValueError(
             f"the cofiltration is of {cofiltration.dimension} dimensions, f of {f.dimension}; give one space"
         )
-    images = [_host(f(x) if by == "differences" else f.jvp(x, _like(v, x))) for x in points for v in _directions(f, by)]
+    images = [to_host(f(x)) for x in points]
+    if by == "derivative":
+        units = np.eye(f.dimension, dtype=int)
+        images = [to_host(f.jvp(x, _like(v, x))) for x in points for v in units]
     findings = [_within("Im f ⊆ V_0", cofiltration.bases[0], images)]
     pairs = zip(cofiltration.bases, cofiltration.bases[1:], strict=False)
     for i, (outer, inner) in enumerate(pairs, 1):
@@ -163,8 +192,14 @@ def check_cofiltration(
 
 
 def image_span(f: Endofunction, points: Sequence[Array]) -> np.ndarray:
-    """Return a basis of the span of f at the points."""
-    return span(np.stack([_host(f(x)) for x in points], axis=1))
+    """Return a basis of the span of f at the points.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Without points, or for points of another space.
+    """
+    return span(np.stack([to_host(f(x)) for x in _points(f, points)], axis=1))
 
 
 def tighten(f: Endofunction, points: Sequence[Array], rng: np.random.Generator | int = 0) -> Cofiltration:
@@ -179,20 +214,22 @@ def tighten(f: Endofunction, points: Sequence[Array], rng: np.random.Generator |
 
     Raises
     ------
+    TypeError
+        If f is no endofunction, or a point no array.
     ValueError
-        If the subspaces do not come down to 0: f has no finite depth.
+        If the subspaces do not come down to 0: f has no finite depth. For too few points, or of another space.
 
     Notes
     -----
     A cofiltration of f may always be replaced by a smaller one (arXiv:2204.12786, Remark 1).
     """
+    points = _points(f, points, least=max(f.dimension, 1) if isinstance(f, Endofunction) else 1)
     rng = np.random.default_rng(rng)
     bases = [image_span(f, points)]
-    scale = max((float(np.linalg.norm(_host(f(x)).astype(complex))) for x in points), default=0.0)
+    scale = max(_norm(f(x)) for x in points)
     while bases[-1].shape[1]:
         outer = bases[-1]
-        mixes = [m + rng.integers(-2, 3, m.size) for m in np.eye(outer.shape[1], dtype=int)] * 2
-        moved = [_host(f(x + _like(outer @ m, x)) - f(x)) for x in points for m in mixes]
+        moved = [to_host(f(x + _like(outer @ m, x)) - f(x)) for x in points for m in _mixes(outer.shape[1], rng)]
         inner = span(np.stack(moved, axis=1), scale)
         if inner.shape[1] >= outer.shape[1]:
             raise ValueError(
@@ -202,19 +239,32 @@ def tighten(f: Endofunction, points: Sequence[Array], rng: np.random.Generator |
     return Cofiltration(bases)
 
 
-def _directions(f: Endofunction, by: str) -> list[np.ndarray]:
-    return list(np.eye(f.dimension)) if by == "derivative" else [np.zeros(f.dimension, dtype=int)]
+def _points(f: Endofunction, points: Sequence[Array], by: str = "differences", least: int = 1) -> list[Array]:
+    if by not in ("differences", "derivative"):
+        raise TypeError(f"by={by!r} is unknown; 'differences' or 'derivative'")
+    check_endofunction("f", f)
+    given = list(points)
+    for k, x in enumerate(given):
+        f.check(f"points[{k}]", x)
+    if len(given) < least:
+        raise ValueError(f"points has {len(given)} vectors; give at least {least}, in general position")
+    return given
 
 
-def _host(x: Array) -> np.ndarray:
-    return x if isinstance(x, np.ndarray) else np.asarray(to_host(x))
+def _mixes(count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Draw coefficients of vectors that span what the basis spans: unit upper triangular."""
+    return list(np.triu(rng.integers(-2, 3, (count, count)), 1) + np.eye(count, dtype=int))
+
+
+def _norm(x: Array) -> float:
+    return float(np.linalg.norm(to_host(x).astype(complex)))
 
 
 def _like(v: np.ndarray, x: Array) -> Array:
-    """Return a host vector in the dtype and on the device of another."""
-    if isinstance(x, np.ndarray):
-        return v if x.dtype.kind in "Oiu" else v.astype(x.dtype)
-    return backend_of(x).from_host(v.astype(_host(x).dtype))
+    """Return a host vector in the dtype and on the device of another; floats are fractions, exactly."""
+    if isinstance(x, np.ndarray) and is_exact(x):
+        return v if is_exact(v) else exact([Fraction(float(n)) for n in v])
+    return backend_of(x).from_host(v.astype(to_host(x).dtype))
 
 
 def _within(law: str, basis: np.ndarray, vectors: list[np.ndarray], scale: float = 0.0) -> Finding:
@@ -226,5 +276,5 @@ def _within(law: str, basis: np.ndarray, vectors: list[np.ndarray], scale: float
     return Finding(law, error, 0.0, error, allowed, 1.0)
 
 
-def _rest(found: Finding) -> tuple:
+def _rest(found: Finding) -> tuple[Any, ...]:
     return found.left, found.right, found.error, found.allowed, found.scale

@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import dtype_name
 from ..linear import overlap
 from ..machines import Machine
+from .checks import extents, whole
 from .depth import structural_depth
 
 __all__ = ["Counts", "operation_counts"]
@@ -58,7 +59,7 @@ def operation_counts(machine: Machine, grid: tuple[int, ...] = (), batch: int = 
     Raises
     ------
     TypeError
-        For another strategy.
+        For another strategy, a batch that is no whole number, or what is no machine.
     ValueError
         For a grid that does not fit, or a batch below 0.
 
@@ -71,14 +72,13 @@ def operation_counts(machine: Machine, grid: tuple[int, ...] = (), batch: int = 
     """
     if strategy not in _PASSES:
         raise TypeError(f"strategy={strategy!r} is unknown; 'once' or 'full'")
-    if batch < 0:
-        raise ValueError(f"batch is {batch}; it is a number of samples, at least 0")
-    p, grid = machine.partition, tuple(grid)
+    grid, batch = extents(machine, grid), whole("batch", batch, 0)
+    p = machine.partition
     passes = structural_depth(machine, grid)
-    whole = tuple(slice(0, n) for n in grid)
+    all_of = tuple(slice(0, n) for n in grid)
     live, connections = machine.live, 0
     for lag in p.lags:
-        met = overlap(whole, lag, grid)
+        met = overlap(all_of, lag, grid)
         if met is not None:
             positions = math.prod(s.stop - s.start for s in met[0])
             connections += positions * int(np.count_nonzero(live[p.tap(lag)]))

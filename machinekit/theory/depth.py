@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import NUMPY, Array, backend_of, dtype_name, to_host
+from ..arrays import Array, to_host
 from ..graph import Hypergraph
 from ..linear import overlap
 from ..machines import Machine
-from .endofunction import Endofunction
+from .checks import extents, whole
+from .endofunction import Endofunction, check_endofunction
 from .graphs import space_levels
 from .of_machine import endofunction
-from .sequences import depth_sequence
+from .subspaces import draw, is_exact
 
 __all__ = ["depth", "structural_depth"]
 
@@ -39,23 +40,26 @@ def depth(
         The longest path through live weights, or edges; or the most steps that h ← g + f(h) takes to stand
         still from random starts g + φ, φ ∈ V_0 = span Im f. "auto" takes the structure if there is one.
     points : int
-        Random starts.
+        Random starts, at least 1.
     rng : Generator or int
     most : int
-        Steps after which iteration gives up and answers inf.
+        Steps after which iteration gives up and answers inf, at the latest after as many as there are
+        dimensions, which no finite depth exceeds.
 
     Raises
     ------
     TypeError
-        Another method, or "structure" for a bare function.
+        Another method, or "structure" for a bare function; if f is none of the three.
     ValueError
-        If the edges make a cycle, or `grid` does not fit.
+        If the edges make a cycle, or `grid` does not fit: an endofunction and a network have none.
 
     Notes
     -----
     Iteration finds at most the depth, and finds it for generic starts: after d steps every start has arrived,
-    bitwise, and not before (arXiv:2204.12786, Definition 3, Theorem 1, Proposition 4). The structural depth is
-    that of generic weights. Derivatives alone would not do: f ≡ c ≠ 0 has depth 1.
+    bitwise, and not before (arXiv:2204.12786, Definition 3, Theorem 1, Proposition 4). In floats a
+    contraction may stand still as well, and a nilpotent matrix that is not triangular may go on moving in its last
+    digits: give such a function exactly, as ``Endofunction.linear`` of integers or fractions. The structural
+    depth is that of generic weights. Derivatives alone would not do: f ≡ c ≠ 0 has depth 1.
 
     Examples
     --------
@@ -65,12 +69,15 @@ def depth(
     """
     if method not in ("auto", "structure", "iteration"):
         raise TypeError(f"method={method!r} is unknown; one of auto, structure, iteration")
-    if isinstance(f, Machine):
-        if method != "iteration":
-            return structural_depth(f, grid)
+    points, most = whole("points", points, 1), whole("most", most, 0)
+    if isinstance(f, Machine) and method != "iteration":
+        return structural_depth(f, grid)
+    if isinstance(f, Machine | Hypergraph):
         f = endofunction(f, grid)
-    if isinstance(f, Hypergraph):
-        f = endofunction(f, grid)
+    elif not isinstance(grid, tuple | list) or len(grid):
+        check_endofunction("f", f)
+        raise ValueError(f"grid is {grid}; {f!r} is a function of vectors, leave it out")
+    check_endofunction("f", f)
     if method == "structure" and f.edges is None:
         raise TypeError(f"{f!r} has no structure; use method='iteration', or make it of edges")
     if f.edges is not None and method != "iteration":
@@ -86,19 +93,21 @@ def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:
 
     Raises
     ------
+    TypeError
+        If `machine` is none.
     ValueError
-        If `grid` has not one extent per grid axis.
+        If `grid` has not one extent, at least 0, per grid axis.
     """
+    grid = extents(machine, grid)
     p = machine.partition
-    machine.depth_bound(grid)  # checks the grid
     shape = (*grid, p.channels)
     y, z = np.zeros(shape, int), np.zeros(shape, int)
     if machine.bias is not None:
         y += to_host(machine.bias) != 0
     live = machine.live
-    for step in p.steps(tuple(grid)):
+    for step in p.steps(grid):
         for lag, reads in p.taps[step.block]:
-            met = overlap(step.box, lag, tuple(grid))
+            met = overlap(step.box, lag, grid)
             if met is None or reads.stop == reads.start:
                 continue
             kernel: Any = (*p.tap(lag), reads, step.channels)
@@ -112,21 +121,23 @@ def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:
 
 
 def _by_iteration(f: Endofunction, points: int, rng: np.random.Generator, most: int) -> float:
-    home = NUMPY if f.like is None else backend_of(f.like)
-    dtype = "float64" if f.like is None else dtype_name(f.like)
-
-    def draw() -> Array:
-        return home.from_host(rng.normal(size=f.dimension).astype(dtype))
-
-    found = 0
+    found: float = 0
     for _ in range(points):
-        g = draw()
+        g = draw(f.like, f.dimension, rng)
         start = 0 * g
-        for factor in rng.normal(size=3):  # combinations of images are in V_0 without rounding
-            start = start + float(factor) * f(draw())
-        try:
-            sequence = depth_sequence(f, g, start, most=most)
-        except ValueError:
-            return math.inf
-        found = max(found, sequence.steps)
+        factors = rng.integers(1, 4, 3).tolist() if f.like is not None and is_exact(f.like) else rng.normal(size=3)
+        for factor in factors:  # combinations of images are in V_0 without rounding
+            start = start + (factor if isinstance(factor, int) else float(factor)) * f(draw(f.like, f.dimension, rng))
+        found = max(found, _steps(f, g, start, min(most, f.dimension)))
     return found
+
+
+def _steps(f: Endofunction, g: Array, start: Array, most: int) -> float:
+    """Return the number of steps from g + φ until h ← g + f(h) stands still; inf if it is more than `most`."""
+    h = g + start
+    for k in range(most + 1):
+        new = g + f(h)
+        if bool((to_host(new) == to_host(h)).all()):
+            return k
+        h = new
+    return math.inf

@@ -8,59 +8,21 @@ integers and fractions exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, namespace
-from ..graph.order import read_signature
+from ..arrays import Array, backend_of, dtype_name, namespace, to_host
+from .checks import check_call, check_image, check_vector, read_sizes
+from .common import check_one_space, common_like
+from .edge import Edge, numbered
 
-__all__ = ["Edge", "Endofunction", "inner_product"]
+__all__ = ["Endofunction", "check_endofunction"]
 
 Map = Callable[..., Any]
-_STEP = 1e-100
-
-
-@dataclass(frozen=True)
-class Edge:
-    """One hyperedge: a function of some spaces, added to some spaces.
-
-    Attributes
-    ----------
-    name : str
-        Its signature, ``"x1 x2 -> x3"``, followed by a count where it occurs twice.
-    sources, targets : tuple of str
-    function : callable (*source arrays) -> array, or a tuple with one per target
-    """
-
-    name: str
-    sources: tuple[str, ...]
-    targets: tuple[str, ...]
-    function: Map
-
-    @classmethod
-    def read(cls, signature: str, function: Map) -> Edge:
-        """Read ``"x1 x2 -> x3"``; without sources, ``"-> x3"``, it is a constant.
-
-        Raises
-        ------
-        ValueError
-            Without an arrow, or without a target.
-        """
-        sources, targets = read_signature(signature, "an edge")
-        if not targets or len(set(targets)) < len(targets):
-            raise ValueError(f"the edge {signature!r} is no signature; write 'x1 x2 -> x3', each target once")
-        return cls(f"{' '.join(sources)} -> {' '.join(targets)}".strip(), sources, targets, function)
-
-    def images(self, parts: Mapping[str, Array]) -> dict[str, Array]:
-        """Return what the edge adds to each of its targets."""
-        image = self.function(*(parts[s] for s in self.sources))
-        several = image if isinstance(image, tuple) else (image,)
-        if len(several) != len(self.targets):
-            raise ValueError(f"the edge {self.name!r} returned {len(several)} arrays for {len(self.targets)} targets")
-        return dict(zip(self.targets, several, strict=True))
+_STEP = {"float64": 1e-100, "float32": 1e-20, "float16": 1e-20}
+"""Of the complex step; in single precision 1e-100 would be 0."""
 
 
 class Endofunction:
@@ -77,6 +39,13 @@ class Endofunction:
     name : str, optional
     like : array, optional
         Of the library, device and dtype of the vectors that the function expects; NumPy's float64 by default.
+
+    Raises
+    ------
+    TypeError
+        If a function cannot be called, or `sizes` holds something else than whole numbers.
+    ValueError
+        If `sizes` is empty, or holds a negative number.
 
     Examples
     --------
@@ -98,14 +67,10 @@ class Endofunction:
         edges: tuple[Edge, ...] | None = None,
         parts: tuple[Endofunction, Endofunction] | None = None,
     ) -> None:
-        if isinstance(sizes, int):
-            sizes = (sizes,)
-        if not isinstance(sizes, Mapping):
-            sizes = {f"x{k + 1}": n for k, n in enumerate(sizes)}
-        bad = {k: n for k, n in sizes.items() if not isinstance(n, int | np.integer) or n < 0}
-        if bad:
-            raise ValueError(f"sizes has {bad}; a space has a whole number of dimensions, at least 0")
-        self.sizes = {k: int(n) for k, n in sizes.items()}
+        check_call("function", function)
+        if derivative is not None:
+            check_call("derivative", derivative)
+        self.sizes = read_sizes(sizes)
         self.name, self.like, self.edges, self.parts = name, like, edges, parts
         self._function, self._derivative = function, derivative
         ends = [0, *accumulate(self.sizes.values())]
@@ -126,17 +91,20 @@ class Endofunction:
         ------
         ValueError
             For a signature that is none, or names a space that is not in `sizes`.
+        TypeError
+            For something else than signatures and functions.
         """
+        spaces = read_sizes(sizes)
         pairs = list(edges.items()) if isinstance(edges, Mapping) else list(edges)
-        read, seen = [], dict.fromkeys(sizes, 0)
-        for signature, of_edge in pairs:
-            edge = Edge.read(signature, of_edge)
-            unknown = [s for s in (*edge.sources, *edge.targets) if s not in sizes]
+        for pair in pairs:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise TypeError(f"edges holds {pair!r}; give a mapping of signature to function, or pairs of both")
+        read = [Edge.read(signature, function) for signature, function in pairs]
+        for edge in read:
+            unknown = [s for s in (*edge.sources, *edge.targets) if s not in spaces]
             if unknown:
-                raise ValueError(f"the edge {signature!r} names the space {unknown[0]!r}; there are {list(sizes)}")
-            count = seen[edge.name] = seen.get(edge.name, 0) + 1
-            read.append(edge if count == 1 else Edge(f"{edge.name} #{count}", edge.sources, edge.targets, of_edge))
-        return cls.sum_of(sizes, read, name, like)
+                raise ValueError(f"the edge {edge.name!r} names the space {unknown[0]!r}; there are {list(spaces)}")
+        return cls.sum_of(spaces, read, name, like)
 
     @classmethod
     def sum_of(
@@ -147,38 +115,51 @@ class Endofunction:
         like: Array | None = None,
         derivative: Map | None = None,
     ) -> Endofunction:
-        """Return the sum of edges."""
+        """Return the sum of edges; those of one name are counted."""
         made: Endofunction
+        terms = numbered(edges)
 
         def function(x: Array) -> Array:
             parts = made.split(x)
-            images = [edge.images(parts) for edge in edges]
+            images = [edge.images(parts) for edge in terms]
             return made.join({k: _total([i[k] for i in images if k in i], parts[k]) for k in made.spaces})
 
-        made = cls(function, sizes, derivative=derivative, name=name, like=like, edges=tuple(edges))
+        made = cls(function, sizes, derivative=derivative, name=name, like=like, edges=terms)
         return made
 
     @classmethod
     def linear(cls, matrix: Array, sizes: Any = None, name: str = "L") -> Endofunction:
-        """Return x ↦ M x, exact for integers and fractions."""
+        """Return x ↦ M x, exact for object arrays of integers and fractions, which do not overflow.
+
+        Raises
+        ------
+        TypeError
+            If `matrix` is no array.
+        ValueError
+            If it is not square, or `sizes` do not add up to its extent.
+        """
+        backend_of(matrix, "matrix")
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"matrix has shape {tuple(matrix.shape)}; an endofunction needs a square one")
-        return cls(
-            lambda x: matrix @ x,
-            matrix.shape[0] if sizes is None else sizes,
-            derivative=lambda x, v: matrix @ v,
-            name=name,
-        )
+        of = matrix.shape[0] if sizes is None else sizes
+        made = cls(lambda x: matrix @ x, of, derivative=lambda x, v: matrix @ v, name=name, like=matrix)
+        return made._of_extent("matrix", matrix)
 
     @classmethod
     def constant(cls, value: Array, sizes: Any = None, name: str = "c") -> Endofunction:
-        """Return x ↦ c."""
-        return cls(
-            lambda x: value + 0 * x,
-            value.shape[0] if sizes is None else sizes,
-            derivative=lambda x, v: 0 * v,
-            name=name,
-        )
+        """Return x ↦ c.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `value` is no vector, or `sizes` do not add up to its extent.
+        """
+        backend_of(value, "value")
+        if value.ndim != 1:
+            raise ValueError(f"value has shape {tuple(value.shape)}; a constant is one vector, shape (n,)")
+        of = value.shape[0] if sizes is None else sizes
+        made = cls(lambda x: value + 0 * x, of, derivative=lambda x, v: 0 * v, name=name, like=value)
+        return made._of_extent("value", value)
 
     def __repr__(self) -> str:
         spaces = " ⊕ ".join(f"{k}[{n}]" for k, n in self.sizes.items())
@@ -189,11 +170,13 @@ class Endofunction:
 
         Raises
         ------
+        TypeError
+            If x, or what the function returns, is no array.
         ValueError
-            If x has not the shape (n,).
+            If one of them has not the shape (n,).
         """
-        self._check("x", x)
-        return self._function(x)
+        self.check("x", x)
+        return self._image(x)
 
     def jvp(self, x: Array, v: Array) -> Array:
         """Return Df(x) v, by the given derivative or by the complex step.
@@ -203,54 +186,88 @@ class Endofunction:
         TypeError
             Without a derivative, in arithmetic that has no complex step.
         """
-        self._check("x", x)
-        self._check("v", v)
+        self.check("x", x)
+        self.check("v", v)
         if self._derivative is not None:
-            return self._derivative(x, v)
-        if getattr(x.dtype, "kind", "f") in "Oiu":
-            raise TypeError(f"{self.name} has no derivative= and {x.dtype} no complex step; give the derivative")
+            along = self._derivative(x, v)
+            check_image(f"what the derivative of {self.name} returned", along, v)
+            return along
+        step = _STEP.get(dtype_name(x), 0.0)
+        if not step or dtype_name(v) not in _STEP:
+            name, kind = ("v", dtype_name(v)) if step else ("x", dtype_name(x))
+            raise TypeError(
+                f"{self.name} has no derivative=, and {name} of dtype {kind} no complex step, which needs real "
+                "floating vectors; give the derivative"
+            )
         xp = namespace(x)
-        return xp.imag(self._function(x + (_STEP * 1j) * v)) / _STEP
+        return xp.imag(self._image(x + (step * 1j) * v)) / step
 
     def jacobian(self, x: Array) -> np.ndarray:
-        """Return Df(x), shape (out, in), on the host."""
-        from ..arrays import backend_of, to_host
-
-        eye, home = np.eye(self.dimension), backend_of(x)
+        """Return Df(x), shape (out, in), on the host; exact where `x` and the derivative are."""
+        self.check("x", x)
+        eye, home, dtype = np.eye(self.dimension, dtype=int), backend_of(x), to_host(x).dtype
         if not self.dimension:
-            return eye
-        columns = [to_host(self.jvp(x, home.from_host(e.astype(to_host(x).dtype)))) for e in eye]
-        return np.stack(columns, axis=1)
+            return eye.astype(dtype)
+        return np.stack([to_host(self.jvp(x, home.from_host(e.astype(dtype)))) for e in eye], axis=1)
 
     def split(self, x: Array) -> dict[str, Array]:
         """Return the components of a vector by space."""
+        self.check("x", x)
         return {name: x[part] for name, part in self.spaces.items()}
 
     def join(self, parts: Mapping[str, Array]) -> Array:
-        """Return the vector with these components."""
+        """Return the vector with these components.
+
+        Raises
+        ------
+        ValueError
+            If there is not one for each space, of its dimension.
+        """
+        if set(parts) != set(self.sizes):
+            raise ValueError(f"parts has {list(parts)}; give one for each of the spaces {list(self.sizes)}")
+        for name, n in self.sizes.items():
+            check_vector(f"parts[{name!r}]", parts[name], n, self)
         arrays = [parts[name] for name in self.spaces]
         return (np if isinstance(arrays[0], np.ndarray) else namespace(arrays[0])).concat(arrays)
 
+    def check(self, name: str, x: Any) -> None:
+        """Raise TypeError unless x is an array, and ValueError unless its shape is (n,)."""
+        check_vector(name, x, self.dimension, self)
+
     def __add__(self, other: Endofunction) -> Endofunction:
-        """Return f1 + f2, which remembers its parts."""
+        """Return f1 + f2, which remembers its parts; edges of one name are counted.
+
+        Raises
+        ------
+        ValueError
+            If the spaces are not the same, in the same order.
+        """
         if not isinstance(other, Endofunction):
             return NotImplemented
-        if self.sizes != other.sizes:
-            raise ValueError(f"the sum of {self!r} and {other!r} has no common space; give both the same sizes")
-        edges = None if self.edges is None or other.edges is None else self.edges + other.edges
+        check_one_space(self, other)
+        edges = None if self.edges is None or other.edges is None else numbered(self.edges + other.edges)
         return Endofunction(
             lambda x: self(x) + other(x),
             self.sizes,
             derivative=lambda x, v: self.jvp(x, v) + other.jvp(x, v),
             name=f"{self.name} + {other.name}",
-            like=self.like,
+            like=common_like(self, other),
             edges=edges,
             parts=(self, other),
         )
 
-    def _check(self, name: str, x: Array) -> None:
-        if tuple(x.shape) != (self.dimension,):
-            raise ValueError(f"{name} has shape {tuple(x.shape)}; {self!r} takes vectors of shape ({self.dimension},)")
+    def _image(self, x: Array) -> Array:
+        image = self._function(x)
+        check_image(f"what {self.name} returned", image, x)
+        return image
+
+    def _of_extent(self, name: str, array: Array) -> Endofunction:
+        if self.dimension != array.shape[0]:
+            raise ValueError(
+                f"sizes {self.sizes} add up to {self.dimension}; {name} of shape {tuple(array.shape)} needs "
+                f"{array.shape[0]}"
+            )
+        return self
 
 
 def _total(images: list[Array], like: Array) -> Array:
@@ -260,9 +277,8 @@ def _total(images: list[Array], like: Array) -> Array:
     return total
 
 
-def inner_product(x: Array, y: Array) -> Any:
-    """Return Σ x_i y_i, without conjugation; exact for integers and fractions."""
-    from ..arrays import to_host
-
-    a, b = (to_host(v) if not isinstance(v, np.ndarray) else v for v in (x, y))
-    return sum((p * q for p, q in zip(a.ravel(), b.ravel(), strict=True)), start=0)
+def check_endofunction(name: str, f: Any) -> None:
+    """Raise TypeError unless f is an endofunction."""
+    if not isinstance(f, Endofunction):
+        made = f"theory.endofunction({name}, grid)" if hasattr(f, "solve") else f"theory.Endofunction({name}, sizes)"
+        raise TypeError(f"{name} is {f!r}, a {type(f).__name__}; make it an endofunction, as in {made}")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ..graph import order as _order
-from .endofunction import Edge, Endofunction
+from .checks import check_call, whole
+from .edge import Edge
+from .endofunction import Endofunction, check_endofunction
 
 __all__ = ["edge_levels", "is_schedule", "levels", "shortcut_graph", "space_levels"]
 
 
 def _edges(f: Endofunction) -> tuple[Edge, ...]:
+    check_endofunction("f", f)
     if f.edges is None:
-        raise ValueError(f"{f!r} has no edges; make it with Endofunction.of_edges")
+        raise ValueError(f"{f!r} is no sum of edges; make it with Endofunction.of_edges")
     return f.edges
 
 
@@ -52,9 +55,21 @@ def levels(f: Endofunction, order: str = "earliest") -> list[tuple[str, ...]]:
     return _order.groups_by_level({e.name: min(of_space[t] for t in e.targets) for e in _edges(f)})
 
 
-def is_schedule(f: Endofunction, groups: Sequence[Iterable[str]]) -> bool:
-    """Tell whether groups of edges, in this order, each once, read only what is final."""
-    return _order.valid_schedule(_edges(f), groups)
+def is_schedule(f: Endofunction, groups: Iterable[Iterable[str]]) -> bool:
+    """Tell whether groups of edges, in this order, each once, read only what is final.
+
+    Raises
+    ------
+    TypeError
+        If a group is a string.
+    ValueError
+        If f is no sum of edges.
+    """
+    edges, given = _edges(f), list(groups)
+    for group in given:
+        if isinstance(group, str):
+            raise TypeError(f"schedule holds {group!r}, a string; give groups of edge names, as in [({group!r},)]")
+    return _order.valid_schedule(edges, given)
 
 
 def shortcut_graph(
@@ -72,9 +87,12 @@ def shortcut_graph(
     ------
     ValueError
         If `nodes` is less than 1.
+    TypeError
+        If it is no whole number, or `edge` cannot be called.
     """
-    if nodes < 1:
-        raise ValueError(f"nodes is {nodes}; a graph has at least 1")
+    nodes = whole("nodes", nodes, 1)
+    if edge is not None:
+        check_call("edge", edge)
     rng = np.random.default_rng(rng)
 
     def scale(_: int, __: int) -> Callable[[Any], Any]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, namespace, to_host
+from ..arrays import Array, common_backend, namespace, to_host
 from ..graph import Hypergraph
 from ..machines import Machine
+from .checks import check_vector, extents
 from .cofiltration import Cofiltration
 from .endofunction import Endofunction
 from .of_network import of_network
@@ -17,25 +18,37 @@ from .of_network import of_network
 __all__ = ["endofunction", "flag", "pack", "unpack"]
 
 
-def _lead(machine: Machine, grid: tuple[int, ...]) -> tuple[int, ...]:
-    grid = tuple(grid)
-    if len(grid) != machine.partition.axes:
-        raise ValueError(
-            f"grid is {grid}; the machine has {machine.partition.axes} grid axes, give one extent for each"
-        )
-    return grid
-
-
 def pack(y: Array, z: Array) -> Array:
-    """Return the vector (y, z) of X = Y ⊕ Z, from arrays of shape (*grid, channel)."""
-    xp = namespace(y)
+    """Return the vector (y, z) of X = Y ⊕ Z, from arrays of shape (*grid, channel).
+
+    Raises
+    ------
+    TypeError
+        If one of them is no array, or they are of two libraries or devices.
+    ValueError
+        For two shapes.
+    """
+    xp = common_backend({"y": y, "z": z}).xp
+    if y is None or z is None or tuple(y.shape) != tuple(z.shape):
+        shapes = [None if a is None else tuple(a.shape) for a in (y, z)]
+        raise ValueError(f"y has shape {shapes[0]}, z {shapes[1]}; give both, of one shape (*grid, channel)")
     return xp.concat([xp.reshape(y, (-1,)), xp.reshape(z, (-1,))])
 
 
 def unpack(machine: Machine, x: Array, grid: tuple[int, ...] = ()) -> tuple[Array, Array]:
-    """Return y and z of shape (*grid, channel) from a vector of X."""
-    shape = (*_lead(machine, grid), machine.partition.channels)
-    half, xp = math.prod(shape), namespace(x)
+    """Return y and z of shape (*grid, channel) from a vector of X.
+
+    Raises
+    ------
+    TypeError
+        If `machine` is none, or x no array.
+    ValueError
+        If `grid` has not one extent per grid axis, or x not the shape (2 · positions · channels,).
+    """
+    shape = (*extents(machine, grid), machine.partition.channels)
+    half = math.prod(shape)
+    check_vector("x", x, 2 * half, machine)
+    xp = namespace(x)
     return xp.reshape(x[:half], shape), xp.reshape(x[half:], shape)
 
 
@@ -56,14 +69,17 @@ def endofunction(machine: Machine | Hypergraph, grid: tuple[int, ...] = ()) -> E
 
     Raises
     ------
+    TypeError
+        If `machine` is neither.
     ValueError
-        If `grid` has not one extent per grid axis.
+        If `grid` has not one extent per grid axis; for a network, if there is one.
     """
     if isinstance(machine, Hypergraph):
-        if tuple(grid):
+        if not isinstance(grid, tuple | list) or len(grid):
             raise ValueError(f"grid is {grid}; a network's spaces have their shapes, leave it out")
         return of_network(machine)
-    size = math.prod((*_lead(machine, grid), machine.partition.channels))
+    grid = extents(machine, grid)
+    size = math.prod((*grid, machine.partition.channels))
     still = machine.replace(bias=machine.bias * 0) if machine.bias is not None else machine
 
     def function(x: Array) -> Array:
@@ -85,8 +101,15 @@ def flag(machine: Machine, grid: tuple[int, ...] = ()) -> Cofiltration:
 
     Of length 2n + 1 for n + 1 non-empty index sets, one more if the bias of the first is not zero
     (arXiv:2204.12786, §3).
+
+    Raises
+    ------
+    TypeError
+        If `machine` is none.
+    ValueError
+        If `grid` has not one extent per grid axis.
     """
-    lead = _lead(machine, grid)
+    lead = extents(machine, grid)
     shape = (*lead, machine.partition.channels)
     places = np.arange(math.prod(shape)).reshape(shape)
     sets: list[np.ndarray] = []

@@ -9,7 +9,8 @@ from ..arrays import Array, namespace, plus
 from ..graph import Edge as GraphEdge
 from ..graph import Hypergraph
 from ..graph.op import pushforward, solve
-from .endofunction import Edge, Endofunction
+from .edge import Edge
+from .endofunction import Endofunction
 
 __all__ = ["of_network"]
 
@@ -58,4 +59,3 @@ def _images(net: Hypergraph, edge: GraphEdge, outputs: Any) -> tuple[Array, ...]
     for target, y in zip(edge.targets, outputs, strict=True):
         found[target] = plus(found[target], y) if target in found else y
     return tuple(namespace(y).reshape(y, (-1,)) for y in found.values())
-

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ..arrays import Array, to_host
-from .endofunction import Edge, Endofunction
+import numpy as np
+
+from ..arrays import Array, astype, to_host
+from .checks import whole
+from .edge import Edge
+from .endofunction import Endofunction, check_endofunction
 from .graphs import is_schedule, levels, space_levels
 
 __all__ = ["STRATEGIES", "DepthSequence", "depth_sequence", "lifted_depth_sequence", "resolvent", "transient_profile"]
@@ -57,6 +62,21 @@ def _same(a: Array, b: Array) -> bool:
     return bool((to_host(a) == to_host(b)).all())
 
 
+def _finite(a: Array) -> bool:
+    host = to_host(a)
+    return host.dtype.kind not in "fc" or bool(np.isfinite(host).all())
+
+
+def _begin(f: Endofunction, g: Array, start: Array | None) -> Array:
+    """Return h_0 = g + φ, which shares no memory with g."""
+    check_endofunction("f", f)
+    f.check("g", g)
+    if start is None:
+        return astype(g)
+    f.check("start", start)
+    return g + start
+
+
 def depth_sequence(
     f: Endofunction, g: Array, start: Array | None = None, *, steps: int | None = None, most: int = 10_000
 ) -> DepthSequence:
@@ -77,17 +97,30 @@ def depth_sequence(
     Raises
     ------
     ValueError
-        If nothing stands still after `most` steps.
+        If nothing stands still after `most` steps, or what stands still is not finite; for a vector of another
+        shape.
+    TypeError
+        For what is no array, no endofunction, or no whole number.
     """
-    values = [g if start is None else g + start]
-    for _ in range(most if steps is None else steps):
+    values = [_begin(f, g, start)]
+    for _ in range(whole("most", most, 0) + 1 if steps is None else whole("steps", steps, 0)):
         new = g + f(values[-1])
+        if steps is None and not _finite(new):
+            raise ValueError(
+                f"h_{len(values)} is not finite, {to_host(new)}; g must be finite, and f of finite depth and small "
+                "enough not to overflow"
+            )
         if steps is None and _same(new, values[-1]):
-            return DepthSequence(tuple(values))
+            return _counted(f, values)
         values.append(new)
     if steps is None:
         raise ValueError(f"the iteration has not stood still after {most} steps; f may have no finite depth")
-    return DepthSequence(tuple(values))
+    return _counted(f, values)
+
+
+def _counted(f: Endofunction, values: list[Array]) -> DepthSequence:
+    each = () if f.edges is None else tuple(Counter(e.name for e in f.edges) for _ in values[1:])
+    return DepthSequence(tuple(values), each)
 
 
 def lifted_depth_sequence(
@@ -110,7 +143,7 @@ def lifted_depth_sequence(
         "source" and "target" evaluate each edge once: as soon as what it reads is final, or when its target
         must be. "full" evaluates all edges at every step, "changed" those whose input the last step changed.
     start : vector, optional
-        φ of h_0 = g + φ, for "full" and "changed".
+        φ of h_0 = g + φ, for "full" and "changed"; 0 on the spaces that no edge writes to, so that φ ∈ V_0.
     schedule : sequence of groups of edge names, optional
         f_1, f_2, … instead of a strategy, each edge once.
 
@@ -119,7 +152,8 @@ def lifted_depth_sequence(
     TypeError
         For another strategy, or a start where each edge is evaluated once.
     ValueError
-        If there is a cycle, or the schedule reads what is not final.
+        If there is a cycle, or the schedule reads what is not final; for a vector of another shape, or a start
+        that is not in V_0.
 
     Notes
     -----
@@ -135,22 +169,32 @@ def lifted_depth_sequence(
     """
     if strategy not in STRATEGIES:
         raise TypeError(f"strategy={strategy!r} is unknown; one of {', '.join(STRATEGIES)}")
+    check_endofunction("f", f)
+    f.check("g", g)
     once = schedule is not None or strategy in ("source", "target")
     if once and start is not None:
         raise TypeError("start is for the strategies 'full' and 'changed'; evaluated once, each edge needs φ = 0")
     if schedule is not None:
-        groups = [tuple(group) for group in schedule]
+        groups: list[Any] = [group if isinstance(group, str) else tuple(group) for group in schedule]
         if not is_schedule(f, groups):
-            raise ValueError(f"schedule {groups} is none: every edge once, after all that writes what it reads")
+            raise ValueError(
+                f"schedule {groups} is none: every edge once, after all that writes what it reads; the edges are "
+                f"{[e.name for e in f.edges or ()]}"
+            )
         return _once(f, g, groups)
     if once:
         return _once(f, g, levels(f, "earliest" if strategy == "source" else "latest"))
-    return _again(f, g, g if start is None else g + start, strategy == "full")
+    level = space_levels(f)
+    begun = _begin(f, g, start)
+    for name, part in ({} if start is None else f.split(start)).items():
+        if not level[name] and to_host(part).any():
+            raise ValueError(f"start is not 0 on {name!r}, which no edge writes to; give a φ that is, so that φ ∈ V_0")
+    return _again(f, g, begun, max(level.values()), strategy == "full")
 
 
 def _once(f: Endofunction, g: Array, groups: Sequence[tuple[str, ...]]) -> DepthSequence:
     by_name = {e.name: e for e in f.edges or ()}
-    values, counts = [g], []
+    values, counts = [astype(g)], []
     for group in groups:
         parts = f.split(values[-1])
         new = dict(parts)
@@ -162,8 +206,7 @@ def _once(f: Endofunction, g: Array, groups: Sequence[tuple[str, ...]]) -> Depth
     return DepthSequence(tuple(values), tuple(counts))
 
 
-def _again(f: Endofunction, g: Array, start: Array, everything: bool) -> DepthSequence:
-    depth = max(space_levels(f).values(), default=0)
+def _again(f: Endofunction, g: Array, start: Array, depth: int, everything: bool) -> DepthSequence:
     edges: tuple[Edge, ...] = f.edges or ()
     values, counts, kept = [start], [], {}
     due = edges
@@ -186,16 +229,29 @@ def resolvent(f: Endofunction, x0: Array) -> Array:
 
     Raises
     ------
+    TypeError
+        If f is no endofunction, or x0 no array.
     ValueError
-        If f has no finite depth.
+        If f has no finite depth; for a vector of another shape.
     """
+    check_endofunction("f", f)
+    f.check("x0", x0)
     if f.edges is not None:
         return lifted_depth_sequence(f, x0).last
     return depth_sequence(f, x0).last
 
 
 def transient_profile(f: Endofunction, x0: Array, start: Array) -> tuple[float, ...]:
-    """Return the largest error after each step from h_0 = x0 + φ: it may grow before it vanishes, after d steps."""
+    """Return the largest error after each step from h_0 = x0 + φ: it may grow before it vanishes, after d steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `depth_sequence`.
+    """
+    check_endofunction("f", f)
+    f.check("x0", x0)
+    f.check("start", start)
     sequence = depth_sequence(f, x0, start)
     solution = to_host(depth_sequence(f, x0).last)
     return tuple(float(abs(to_host(h) - solution).max(initial=0.0)) for h in sequence.values)

@@ -34,17 +34,24 @@ def _definition_3(lab: Lab, draws: Draws) -> list[Finding]:
     return theory.check_cofiltration(f, theory.flag(m, grid), _points(draws, f, 3))
 
 
-@named("remark-1", "Remark 1", double=True, host=True)
+@named("remark-1", "Remark 1", host=True)
 def _remark_1(lab: Lab, draws: Draws) -> list[Finding]:
     """Every depth cofiltration may be tightened: the least one lies inside it and is no longer."""
-    m, grid, f = _small(draws)
-    points = _points(draws, f, f.dimension + 3)
-    given, least = theory.flag(m, grid), theory.tighten(f, points)
+    f, points = draws.polynomial(), []
+    rng = draws.rng()
+    for _ in range(f.dimension + 3):
+        points.append(rng.integers(-3, 4, f.dimension).astype(object))
+    level = theory.space_levels(f)
+    places = {k: [n for name, at in f.spaces.items() if level[name] == k for n in range(f.dimension)[at]]
+              for k in range(max(level.values()) + 1)}  # fmt: skip
+    given = theory.Cofiltration.of_index_sets([np.asarray(p) for p in places.values()], f.dimension)
+    least = theory.tighten(f, points)
     inside = [theory.contains(a, b) for a, b in zip(given.bases, least.bases, strict=False)]
     return [
+        *theory.check_cofiltration(f, given, points[:3]),
         *theory.check_cofiltration(f, least, points[:3]),
         equal("it is no longer", least.length <= given.length, True),
-        compare("each V_i lies inside the given one", max(inside, default=0.0), 0.0, 1.0, allowed=1e-7),
+        equal("each V_i lies inside the given one, exactly", max(inside, default=0.0), 0.0),
     ]
 
 
@@ -122,7 +129,7 @@ def _equation_4(lab: Lab, draws: Draws) -> list[Finding]:
     m, grid, f = _small(draws)
     flag = theory.flag(m, grid)
     x, other = _points(draws, f, 2)
-    findings = []
+    findings = [equal("length of the flag", flag.length, m.depth_bound(grid))]
     for i in range(1, flag.length + 1):
         inside = flag.bases[i - 1] @ (flag.bases[i - 1].T @ to_host(other))
         moved = to_host(f(x + lab.array(inside)) - f(x))

@@ -159,6 +159,22 @@ class Draws:
         self.log.append(f"edges {[e.name for e in f.edges or ()]} on {sizes}")
         return f
 
+    def polynomial(self) -> Endofunction:
+        """Draw a sum of edges A x + (B x)² with whole coefficients, without a cycle: exact on whole vectors."""
+        rng = self.rng()
+        sizes = {f"x{k}": int(rng.integers(1, 4)) for k in range(self._whole(2, 4))}
+        names = list(sizes)
+
+        def edge(source: str, target: str) -> Callable[[Array], Array]:
+            a, b = (rng.integers(-2, 3, (sizes[target], sizes[source])).astype(object) for _ in range(2))
+            return lambda x: a @ x + (b @ x) * (b @ x)
+
+        edges = {
+            f"{s} -> {t}": edge(s, t) for k, t in enumerate(names) for s in names[:k] if k == 1 or rng.random() < 0.7
+        }
+        self.log.append(f"edges {list(edges)} on {sizes}")
+        return Endofunction.of_edges(sizes, edges)
+
     def edge(self, reads: Sequence[int], writes: Sequence[int], rng: np.random.Generator) -> Any:
         """Return an edge between spaces of these dimensions: tanh of a random affine map, cut into the targets."""
         weights = [[self.lab.array(rng.uniform(-1, 1, (w, r))) for r in reads] for w in writes]

@@ -22,7 +22,7 @@ def count(n: int, one: str, many: str = "") -> str:
 
 
 def worst_text(outcome: Outcome) -> str:
-    """Return "worst error / its tolerance"; "exact" if nothing but equality was demanded."""
+    """Return "worst error / its tolerance"; "exact" if it was 0, and nothing else was allowed."""
     worst = outcome.worst
     if worst is None:
         return "–"
@@ -35,7 +35,7 @@ def worst_text(outcome: Outcome) -> str:
 def failure_text(outcome: Outcome, again: str) -> str:
     """Return what broke, with both sides, the case, the seed and the command that repeats it."""
     head = f"{outcome.property.id}: {outcome.property.statement}"
-    body = outcome.failure or "  BROKEN nothing was checked in any case"
+    body = outcome.failure or "  BROKEN nothing was checked in any case; pass more --examples"
     return f"{head}\n{body}\n         again: {again}"
 
 
@@ -82,7 +82,9 @@ class Table:
         noticed, not_noticed = (", ".join(ids) or "none" for ids in (trial.killed_by, trial.unnoticed_by))
         below = f"killed by {noticed}; {len(trial.unnoticed_by)} did not notice: {not_noticed}"
         if trial.verdict == "skipped":
-            below = f"not tried: {', '.join(m.killers)}, which must notice it, cannot be checked on this backend or dtype"
+            below = (
+                f"not tried: {', '.join(m.killers)}, which must notice it, cannot be checked on this backend or dtype"
+            )
         elif not trial.unnoticed_by:
             below = f"killed by {noticed}, all that use it"
         folded = textwrap.wrap(below, max((self.width or 120) - 10, 30), break_long_words=False, break_on_hyphens=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .lab import Lab
@@ -126,13 +126,11 @@ def entries_used(property: Property, lab: Lab, examples: int, seed: int = 0) -> 
 
         return call
 
-    outcome = run(property, replace(lab, **{name: seen(name) for name in ENTRIES}), examples, seed)
+    outcome = run(property, lab.but(lab.name, **{name: seen(name) for name in ENTRIES}), examples, seed)
     return outcome, frozenset(used)
 
 
-def attack(
-    mutant: Mutant, lab: Lab, properties: Mapping[str, Property], examples: int = 40, seed: int = 0
-) -> Trial:
+def attack(mutant: Mutant, lab: Lab, properties: Mapping[str, Property], examples: int = 40, seed: int = 0) -> Trial:
     """Run properties on a mutant, each until it fails.
 
     Parameters

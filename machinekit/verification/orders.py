@@ -103,10 +103,13 @@ def _reachability(lab: Lab, draws: Draws) -> list[Finding]:
     reached = (here[0] < there[0]) | ((here[0] == there[0]) & (here[1] < there[1]))
     direct = wide(lab.linear(m, units)).reshape(times, n, times, n)
     near = np.abs(here[0] - there[0]) <= memory
+    live = np.asarray(lab.live(m.partition))
+    (now,) = m.partition.tap((0,))
     return [
         equal("z0 at (time, channel) reaches y, through any path", paths != 0, reached),
         equal("and directly, through one weight", direct != 0, reached & near),
-        equal("lags of one step and more are full, lag 0 is not", bool(lab.live(m.partition).all()), not n),
+        equal("lags of one step and more are full", bool(np.delete(live, now, axis=0).all()), True),
+        equal("lag 0 leads from earlier blocks to later ones", live[now], block[:, None] < block),
     ]
 
 

@@ -96,11 +96,14 @@ def run(property: Property, lab: Lab, examples: int = 40, seed: int = 0, *, shri
     @hypothesis.given(st.data())
     def test(data: Any) -> None:
         draws = Draws(lab, lambda low, high: data.draw(st.integers(low, high)))
-        findings = property.check(lab, draws)
+        try:
+            findings = property.check(lab, draws)
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise LawError(f"  BROKEN {type(error).__name__}: {error}\n         case: {_case(draws)}") from error
         _tally(outcome, findings)
         broken = [f for f in findings if not f.ok]
         if broken:
-            raise LawError("\n".join([*map(str, broken), f"         case: {'; '.join(draws.log) or 'fixed'}"]))
+            raise LawError("\n".join([*map(str, broken), f"         case: {_case(draws)}"]))
 
     start = time.perf_counter()
     try:
@@ -111,6 +114,10 @@ def run(property: Property, lab: Lab, examples: int = 40, seed: int = 0, *, shri
         outcome.failure = f"  BROKEN {type(error).__name__}: {error}\n         seed: {seed}"
     outcome.seconds = time.perf_counter() - start
     return outcome
+
+
+def _case(draws: Draws) -> str:
+    return "; ".join(draws.log) or "fixed"
 
 
 def _tally(outcome: Outcome, findings: list[Finding]) -> None:

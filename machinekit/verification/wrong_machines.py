@@ -94,7 +94,9 @@ def _input_inside_a_block(m: Machine, y0: Array | None, z0: Array | None = None)
     return m.solve(filled(y0), filled(z0))
 
 
-@mutant("derivative-at-input", "Proposition 2", "tangent", "proposition-2 equation-3 adjoint-identity parametric-machine")
+@mutant(
+    "derivative-at-input", "Proposition 2", "tangent", "proposition-2 equation-3 adjoint-identity parametric-machine"
+)
 def _derivative_at_input(m: Machine, state: MachineState, y0: Array, z0: Array | None = None) -> Pair:
     """The derivative of f is taken at the input x0, where it is taken at the solution."""
     solution = m.tangent(MachineState(*_start(m, state))).solve(y0, z0)
@@ -123,7 +125,9 @@ def _unmasked_backward(m: Machine, state: MachineState, u0: Array, v0: Array | N
     return _like(u.reshape(shape), state.y), _like(v.reshape(shape), state.y)
 
 
-@mutant("dual-without-v0", "§3, equivariant dual", "dual", "equation-13 algorithm-1-backward adjoint-identity proposition-2")
+@mutant(
+    "dual-without-v0", "§3, equivariant dual", "dual", "equation-13 algorithm-1-backward adjoint-identity proposition-2"
+)
 def _dual_without_v0(m: Machine, state: MachineState, u0: Array, v0: Array | None = None) -> Pair:
     """v = σ′(y) ⊙ u, where it is σ′(y) ⊙ u + v0."""
     solution = m.dual(state).solve(u0)
