@@ -41,3 +41,12 @@ def test_every_law_is_documented():
 
     page = (ROOT / "docs" / "laws.md").read_text(encoding="utf-8")
     assert [name for name in (*LAWS, *RULES) if f"| {name} |" not in page] == []
+
+
+def test_every_mutant_that_the_errata_name_is_one():
+    from machinekit.verification import MUTANTS
+
+    page = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\| `([a-z0-9-]+)` \|$", page, re.M))
+    assert len(named) == 13
+    assert named <= set(MUTANTS)
