@@ -34,9 +34,9 @@ def test_the_dag_has_fifty_edges_and_one_way_through():
     assert len({e.signature for e in net.edges}) == 50
 
 
-@pytest.mark.parametrize("make", [lambda: dag(3, "float64", spaces=5, edges=7), lambda: unet("float64", None, 8, 2, "tanh")])
-def test_their_gradients_are_right(make):
-    net = make()
+@pytest.mark.parametrize("name", ["dag", "unet"])
+def test_their_gradients_are_right(name):
+    net = dag(3, "float64", spaces=5, edges=7) if name == "dag" else unet("float64", None, 8, 2, "tanh")
     (name,) = net.inputs
     x = np.random.default_rng(0).uniform(-1, 1, (2, *net.spaces[name]))
     report = mk.testing.check_op(net, x, rng=0)

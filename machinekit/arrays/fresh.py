@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .backend import Array
+from .backend import Array, namespace
 
 __all__ = ["Slab", "add_to", "plus", "product"]
 
@@ -22,10 +22,11 @@ def plus(a: Array, b: Array) -> Array:
 
 def add_to(fresh: Array, b: Array) -> Array:
     """Return a + b, in the memory of the first where that holds the sum; it must be nobody else's."""
-    if type(fresh) is np.ndarray and fresh.dtype == b.dtype and fresh.ndim >= b.ndim:
-        fresh += b
-        return fresh
-    return plus(fresh, b)
+    holds = fresh.dtype == b.dtype or namespace(fresh).result_type(fresh, b) == fresh.dtype
+    if isinstance(fresh, np.generic) or fresh.ndim < b.ndim or not holds:
+        return plus(fresh, b)
+    fresh += b
+    return fresh
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:

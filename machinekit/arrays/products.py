@@ -50,21 +50,21 @@ def products_into(out: Array, index: tuple, a: Array, b: Array, more: Buffer | N
     more : Buffer, optional
         Where given, what is there already is added to, and this holds the products meanwhile.
     """
-    xp, here = namespace(out), out[index]
-    (groups, *stack, rows, inner), outer = a.shape, b.shape[-1]
-    b = xp.reshape(b, (groups, *(1 for _ in stack), inner, outer))
+    here, (groups, *stack, rows, inner), outer = out[index], a.shape, b.shape[-1]
     if not isinstance(out, np.ndarray):
-        turned = xp.permute_dims(a @ b, (*range(1, a.ndim - 1), 0, a.ndim - 1))
+        xp = namespace(out)
+        product = a @ xp.reshape(b, (groups, *(1 for _ in stack), inner, outer))
+        turned = xp.permute_dims(product, (*range(1, a.ndim - 1), 0, a.ndim - 1))
         out[index] = xp.reshape(turned, here.shape) + (here if more else 0)
         return
     each = _piece(rows, inner * outer)
-    shape = (*stack, rows // each, each, groups, outer)
+    stack += rows // each, each
+    axes = len(stack)
     target = here if more is None else more.room(here.shape, here.dtype)
-    # (groups, *stack, pieces, rows, in) @ (groups, *stack, 1, in, out) -> (*stack, pieces, rows, groups, out)
-    np.matmul(
-        a.reshape(groups, *shape[:-2], inner), b[..., None, :, :], out=np.moveaxis(target.reshape(shape), -2, 0)
-    )
-    if more:
+    turned = target.reshape(*stack, groups, outer).transpose(axes, *range(axes), axes + 1)
+    # (groups, *stack, pieces, rows, in) @ (groups, *ones, in, out) -> (groups, *stack, pieces, rows, out)
+    np.matmul(a.reshape(groups, *stack, inner), b.reshape(groups, *(1,) * (axes - 1), inner, outer), out=turned)
+    if more is not None:
         here += target
 
 
@@ -76,13 +76,15 @@ def sum_of_products(a: Array, y: Array) -> Array:
     a : array of shape (groups, *stack, rows, in)
     y : contiguous array of as many entries as the stack has rows, times groups · out
     """
-    xp, (groups, *stack, rows, inner) = namespace(a), a.shape
-    outer = y.shape[-1] // groups
-    each = _piece(rows, inner * outer) if isinstance(a, np.ndarray) else rows
-    shape = (*stack, rows // each, each)
-    right = xp.moveaxis(xp.reshape(y, (*shape, groups, outer)), -2, 0)
-    products = xp.matrix_transpose(xp.reshape(a, (groups, *shape, inner))) @ right
-    return xp.sum(products, axis=tuple(range(1, products.ndim - 2)), dtype=products.dtype)
+    (groups, *stack, rows, inner), outer = a.shape, y.shape[-1] // a.shape[0]
+    xp, each = namespace(a), _piece(rows, inner * outer) if isinstance(a, np.ndarray) else rows
+    stack += [rows // each, each] if each else [rows]
+    axes = len(stack)
+    right = xp.permute_dims(xp.reshape(y, (*stack, groups, outer)), (axes, *range(axes), axes + 1))
+    left = xp.permute_dims(xp.reshape(a, (groups, *stack, inner)), (*range(axes), axes + 1, axes))
+    # (groups, *stack, pieces, in, rows) @ (groups, *stack, pieces, rows, out) -> (groups, *stack, pieces, in, out)
+    products = left @ right
+    return xp.sum(products, axis=tuple(range(1, axes)), dtype=products.dtype) if axes > 1 else products
 
 
 def _piece(rows: int, each: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .backend import Array, backend_of, namespace
+from .backend import Array, backend_of
 
 __all__ = ["Frame", "framed", "taps", "windows"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, backend_of, check_alike, dtype_name, namespace, precision
+from ..arrays import Array, add_to, backend_of, check_alike, dtype_name, namespace, precision
 from ..linear import rows
 from ..linear.taps import Strided
 from ..machines.build import draw, integer, read_dtype, read_home
@@ -103,7 +103,9 @@ class Convolution(Leaf):
             Their channels add up to n_in.
         """
         y = self._map(self.weight, self._join(inputs))
-        return State(inputs, (on_batch(_plus(y, self.bias), self._batch(inputs[0])),))
+        if self.bias is not None:
+            y = add_to(y, self.bias)
+        return State(inputs, (on_batch(y, self._batch(inputs[0])),))
 
     def _batch(self, x: Array) -> tuple[int, ...]:
         return tuple(x.shape[: -1 - self.geometry.axes])
@@ -118,7 +120,8 @@ class Convolution(Leaf):
         if "weight" in along:
             terms.append(self._map(along["weight"], self._join(state.inputs)))
         y = sum(terms[1:], terms[0]) if terms else xp.zeros_like(on_samples(state.outputs[0], self.geometry.axes))
-        y = _plus(y, along.get("bias"))
+        if "bias" in along:
+            y = add_to(y, along["bias"])
         return Tangent((on_batch(y, self._batch(state.outputs[0])),), given, parameters)
 
     def pullback(self, state: State, y: Array | None = None) -> Cotangent:
@@ -134,16 +137,6 @@ class Convolution(Leaf):
             ones = backend_of(flat).zeros(positions.shape[:1], flat.dtype) + 1.0
             parameters["bias"] = ones @ positions
         return Cotangent(split_channels(on_batch(back, self._batch(seed)), state.inputs), parameters, (y,))
-
-
-def _plus(y: Array, bias: Array | None) -> Array:
-    """Add a bias to an array of one's own, in place where that changes no dtype."""
-    if bias is None:
-        return y
-    if namespace(y).result_type(y, bias) != y.dtype:
-        return y + bias
-    y += bias
-    return y
 
 
 def _arrays(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,11 @@ from ..arrays import Array, Buffer, backend_of, namespace, products_into, sum_of
 from .taps import Strided, line_matrices, tap_matrices
 
 __all__ = ["adjoint", "adjoint_and_weight", "apply", "apply_and_weight", "weight_cotangent"]
+
+_WIDE = 16
+"""Entries of a line of a window from which a product with it is worth a call."""
+_MANY, _SMALL = 256, 10**6
+"""Rows from which a product is fast in any case, and multiply-adds up to which it is fast with fewer."""
 
 Ints = tuple[int, ...]
 
@@ -100,12 +105,10 @@ def _progression(g: Strided, axis: int, residue: int, n: int) -> _Run:
     return _Run(first, len(range(first, n, s)), slice(k - 1 - high, k - low, period), taps, start, step)
 
 
-def _residue(
-    g: Strided, weight: Array, y: Array, runs: Sequence[_Run], x: Array | None = None
-) -> tuple[Array, Array | None]:
+def _residue(g: Strided, weight: Array, y: Array, runs: Sequence[_Run], x: Array | None = None) -> tuple[Array, Array]:
     """Return the adjoint on one residue per axis: a convolution of stride one of y with part of the kernel.
 
-    And where x is given the cotangent of that part, (groups, *taps, out, in).
+    And where x is given the cotangent of that part, (groups, *taps, out, in), else None.
     """
     xp = namespace(weight)
     kernel = weight[(*(run.kernel for run in runs), ...)]
@@ -154,17 +157,20 @@ def adjoint_and_weight(geometry: Strided, weight: Array, x: Array, y: Array) -> 
 
 def _correlate(
     x: Array, kernel: Array | None, y: Array | None, start: Ints, count: Ints, g: Strided
-) -> tuple[Array | None, Array | None]:
+) -> tuple[Array, Array]:
     """Return what windows of x give, those at s p + start for p below `count`, either where its factor is given.
 
     With a kernel (groups, *size, in, out) it is Σ_i x[s p + d i + start] K[i], and with an array y of shape
-    (samples, *count, out) it is Σ_p x[s p + d i + start]ᵀ y[p], of a kernel's shape.
+    (samples, *count, out) it is Σ_p x[s p + d i + start]ᵀ y[p], of a kernel's shape; else None.
     """
     xp, inner = namespace(x), x.shape[-1] // g.groups
-    outer = kernel.shape[-1] if kernel is not None else y.shape[-1] // g.groups
-    parts, stacks = tap_stacks(x, g, start, count, outer)
+    given: Array = y if kernel is None else kernel
+    outer = given.shape[-1] // (g.groups if kernel is None else 1)
+    parts, stacks = _stacks(x, g, start, count, outer)
     entries = math.prod(g.size) * inner // parts
-    out, total, room = None, None, Buffer()
+    out: Array = None
+    total: Array = None
+    room = Buffer()
     if kernel is not None:
         kernel = xp.reshape(kernel, (g.groups, parts, entries, outer))
         out = backend_of(x).zeros((x.shape[0], *count, g.groups * outer), xp.result_type(x, kernel))
@@ -179,6 +185,21 @@ def _correlate(
     return out, None if y is None else xp.reshape(total, (g.groups, *g.size, inner, outer))
 
 
+def _stacks(x: Array, g: Strided, start: Ints, count: Ints, outer: int) -> tuple[int, Iterator[tuple[tuple, list]]]:
+    """Return in how many parts a window is cut, and these for some samples and lines at a time."""
+    if isinstance(x, np.ndarray) and _lines_suffice(g, count, x.shape[-1] // g.groups, outer):
+        return math.prod(g.size[:-1]), line_matrices(x, g, start, count)
+    return 1, ((index, [rows]) for index, rows in tap_matrices(x, g, start, count))
+
+
+def _lines_suffice(g: Strided, count: Ints, inner: int, outer: int) -> bool:
+    """Tell whether windows copied along the last axis only are matrices as they lie, each worth a product."""
+    if math.prod(g.size[:-1]) == 1 or any(s > 1 for s in g.stride[:-1]):
+        return False
+    entries, rows = g.size[-1] * inner, math.prod(count[-2:])
+    return entries >= _WIDE and (rows >= _MANY or rows * entries * outer <= _SMALL)
+
+
 def _turned(weight: Array, g: Strided) -> Array:
     """Return a weight (*size, in, out) as a kernel, reversed: (groups, *size, in, out)."""
     xp = namespace(weight)
@@ -191,23 +212,3 @@ def _turned_back(kernel: Array, g: Strided) -> Array:
     xp = namespace(kernel)
     split = xp.permute_dims(xp.flip(kernel, axis=tuple(range(1, g.axes + 1))), (*range(1, g.axes + 2), 0, g.axes + 2))
     return xp.reshape(split, (*split.shape[:-2], math.prod(split.shape[-2:]))) + 0
-
-
-def tap_stacks(x, g, start, count, outer):
-    inner = x.shape[-1] // g.groups
-    if isinstance(x, np.ndarray) and _few_suffice(g, count, inner, outer):
-        return math.prod(g.size[:-1]), line_matrices(x, g, start, count)
-    return 1, ((index, [rows]) for index, rows in tap_matrices(x, g, start, count))
-
-
-_WIDE, _MANY, _SMALL = 16, 256, 10**6
-
-
-def _few_suffice(g: Strided, count: Ints, inner: int, outer: int) -> bool:
-    """Tell whether lines side by side are matrices as they lie, and products with each worth a call."""
-    entries, rows = g.size[-1] * inner, math.prod(count[-2:])
-    apart = any(s > 1 for s in g.stride[:-1])
-    return (
-        math.prod(g.size[:-1]) > 1 and not apart and entries >= _WIDE
-        and (rows >= _MANY or rows * entries * outer <= _SMALL)
-    )  # fmt: skip

@@ -140,7 +140,7 @@ def views(
     if not samples * math.prod(count):
         return
     most = _PART.get(backend_of(x).name, _WHOLE) // max(each, 1)  # lines at a time
-    together, lines = max(most // count[0], 1), min(max((most - reach) // step + 1, 1), total)
+    together, lines = _even(samples, max(most // count[0], 1)), _even(total, max((most - reach) // step + 1, 1))
     stops = tuple(b + s * (n - 1) + span for b, s, n, span in zip(start, g.stride, count, g.spans(), strict=True))
     order = (1 + 2 * g.axes, *range(1 + 2 * g.axes), 2 + 2 * g.axes)
     xp, frame = namespace(x), Frame(start, stops)
@@ -155,3 +155,8 @@ def views(
             run = slice(b, min(b + lines, total))
             read = slice(step * b, step * (run.stop - 1) + reach)
             yield (some, run, ...), view if lines == total else view[:, :, read, ...]
+
+
+def _even(total: int, most: int) -> int:
+    """Return how many to take at a time, at most so many, that the takes are alike."""
+    return -(-total // -(-total // most))
