@@ -22,8 +22,8 @@ def save(path: str | os.PathLike[str], model: Any) -> None:
     path : str or path
         Taken as it is; ``.npz`` is customary. A file already there is replaced as a whole, or, if
         anything fails, left as it was.
-    model : Machine, Affine, Conv, ConvTranspose, AvgPool, MaxPool, Upsample or Chain
-        On any backend; a chain may nest, and leaves that are shared stay shared.
+    model : Machine, built-in op, Chain or Hypergraph
+        On any backend; containers may nest, and ops that are shared stay shared.
 
     Raises
     ------
