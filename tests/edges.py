@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import strategies as st
@@ -47,11 +48,11 @@ class Graph:
 
     @cached_property
     def numbers(self) -> list:
-        """For each edge and target: a small integer matrix for each source, without zeros, and a constant."""
+        """For each edge and target: a matrix for each source, and a constant; positive, so that nothing cancels."""
         rng = np.random.default_rng(self.seed)
 
         def draw(*shape):
-            return rng.integers(1, 4, shape) * rng.choice([-1, 1], shape)
+            return rng.integers(1, 4, shape)
 
         return [[([draw(self.sizes[t], self.sizes[s]) for s in reads], draw(self.sizes[t])) for t in writes]
                 for reads, writes in self.edges]  # fmt: skip
@@ -78,7 +79,7 @@ class Graph:
     def on(self, backend, dtype="float64") -> theory.Endofunction:
         """tanh of affine maps, on a backend."""
         home = {"like": backend.from_host(np.zeros(1, dtype))}
-        functions = self.functions(lambda a: backend.from_host(a.astype(dtype) / 3), lambda a: namespace(a).tanh(a))
+        functions = self.functions(lambda a: backend.from_host((a / 6).astype(dtype)), lambda a: namespace(a).tanh(a))
         return self._made(functions, **home)
 
     def exact(self) -> theory.Endofunction:
@@ -92,7 +93,7 @@ class Graph:
     def solve(self, g, functions) -> np.ndarray:
         """Substitute on the host, space by space: every edge is evaluated when its sources are known."""
         ends = np.cumsum([0, *self.sizes])
-        x = [g[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        x = [g[a:b] for a, b in pairwise(ends)]
         for k in range(len(x)):
             for (sources, targets), function in zip(self.edges, functions, strict=True):
                 if k in targets:
@@ -100,7 +101,7 @@ class Graph:
         return np.concatenate(x)
 
     def solved(self, g) -> np.ndarray:
-        return self.solve(g, self.functions(lambda a: a / 3, np.tanh))
+        return self.solve(g, self.functions(lambda a: a / 6, np.tanh))
 
     def solved_exactly(self, g) -> np.ndarray:
         return self.solve(g, self.functions(fractions, lambda t: t + t * t))
@@ -145,3 +146,22 @@ def supported(graph, vector) -> np.ndarray:
     """Return a vector with zeros on the spaces that no edge writes to: an element of V_0."""
     keep = np.repeat([k in graph.written for k in range(len(graph.sizes))], graph.sizes)
     return np.where(keep, vector, 0 * vector)
+
+
+def unimodular(n, rng):
+    """An integer matrix with an integer inverse, and the inverse."""
+    lower, upper = (np.eye(n, dtype=int) + np.tril(rng.integers(-1, 2, (n, n)), -1) for _ in range(2))
+    change = lower @ upper.T
+    return change, np.rint(np.linalg.inv(change)).astype(int)
+
+
+def nilpotent(n, rng):
+    """A nilpotent integer matrix in a general basis, and its powers M, M², … that are not 0."""
+    lower = np.tril(rng.integers(-2, 3, (n, n)), -1)
+    change, inverse = unimodular(n, rng)
+    matrix = change @ lower @ inverse
+    powers, power = [], matrix
+    while power.any():
+        powers.append(power)
+        power = power @ matrix
+    return matrix, powers

@@ -11,7 +11,17 @@ import numpy as np
 from ..arrays import Array, backend_of, to_host
 from ..machines import Machine
 
-__all__ = ["check_call", "check_image", "check_vector", "columns", "extents", "read_sizes", "whole"]
+__all__ = [
+    "check_call",
+    "check_finite",
+    "check_image",
+    "check_vector",
+    "columns",
+    "extents",
+    "listed",
+    "read_sizes",
+    "whole",
+]
 
 
 def whole(name: str, value: Any, least: int) -> int:
@@ -28,6 +38,23 @@ def whole(name: str, value: Any, least: int) -> int:
     if number < least:
         raise ValueError(f"{name} is {number}; give a whole number, at least {least}")
     return number
+
+
+def listed(name: str, given: Any, of: str) -> list[Any]:
+    """Return what was given as a list; TypeError, with a word on what belongs there, for a string or no iterable."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise TypeError(f"{name} is {given!r}, a {type(given).__name__}; give a sequence of {of}")
+    return list(given)
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Raise TypeError unless an array holds numbers, and ValueError if one of them is infinite or NaN."""
+    host = to_host(array)
+    if host.dtype.kind not in "biufcO":
+        raise TypeError(f"{name} has dtype {host.dtype}; give numbers")
+    if host.dtype.kind in "fc" and not np.isfinite(host).all():
+        index = tuple(np.argwhere(~np.isfinite(host))[0].tolist())
+        raise ValueError(f"{name} is {host[index]} at {index}; give finite numbers")
 
 
 def check_call(name: str, function: Any) -> None:
@@ -70,14 +97,17 @@ def columns(name: str, given: Any, dimension: int | None = None) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        For something else than numbers.
     ValueError
-        Unless it has two axes, the first of extent `dimension` if that is given.
+        Unless it has two axes, the first of extent `dimension` if that is given, and finite entries.
     """
     basis = to_host(given) if hasattr(given, "shape") else np.asarray(given)
     if basis.ndim != 2:
         raise ValueError(f"{name} has shape {basis.shape}; give vectors in columns, shape (n, dim)")
     if dimension is not None and basis.shape[0] != dimension:
         raise ValueError(f"{name} has columns of {basis.shape[0]} entries, the space {dimension}; give one space")
+    check_finite(name, basis)
     return basis
 
 

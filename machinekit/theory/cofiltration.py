@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, backend_of, to_host
+from ..machines.build import read_generator
 from ..testing.report import Finding
-from .checks import columns, whole
+from .checks import check_finite, columns, listed, whole
 from .endofunction import Endofunction, check_endofunction
 from .subspaces import annihilator, contains, exact, is_exact, span
 
@@ -40,7 +41,7 @@ class Cofiltration:
     """
 
     def __init__(self, bases: Sequence[np.ndarray]) -> None:
-        self.bases = tuple(columns(f"bases[{i}]", b) for i, b in enumerate(bases))
+        self.bases = tuple(columns(f"bases[{i}]", b) for i, b in enumerate(listed("bases", bases, "bases")))
         if not self.bases:
             raise ValueError("bases is empty; give at least V_0 = 0, an array of shape (n, 0)")
         self.dimension = self.bases[0].shape[0]
@@ -66,7 +67,10 @@ class Cofiltration:
             For what is no whole number.
         """
         dimension = whole("dimension", dimension, 0)
-        lists = [[whole(f"sets[{i}]", k, 0) for k in s] for i, s in enumerate(sets)]
+        lists = [
+            [whole(f"sets[{i}]", k, 0) for k in listed(f"sets[{i}]", s, "whole numbers")]
+            for i, s in enumerate(listed("sets", sets, "sets of whole numbers"))
+        ]
         if sorted(k for s in lists for k in s) != list(range(dimension)):
             raise ValueError(f"sets must hold each of 0 … {dimension - 1} exactly once; they hold {lists}")
         eye = np.eye(dimension)
@@ -137,7 +141,7 @@ def lowers(
     """
     points = _points(f, points, by)
     outer, inner = (columns(name, b, f.dimension) for name, b in (("outer", outer), ("inner", inner)))
-    rng = np.random.default_rng(rng)
+    rng = read_generator(rng)
     images, scale = [], 0.0
     for x in points:
         scale = max(scale, _norm(f(x)))
@@ -197,9 +201,9 @@ def image_span(f: Endofunction, points: Sequence[Array]) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        Without points, or for points of another space.
+        Without points, or for points of another space; for points or images that are not finite.
     """
-    return span(np.stack([to_host(f(x)) for x in _points(f, points)], axis=1))
+    return span(np.stack(_images(f, _points(f, points)), axis=1))
 
 
 def tighten(f: Endofunction, points: Sequence[Array], rng: np.random.Generator | int = 0) -> Cofiltration:
@@ -224,7 +228,7 @@ def tighten(f: Endofunction, points: Sequence[Array], rng: np.random.Generator |
     A cofiltration of f may always be replaced by a smaller one (arXiv:2204.12786, Remark 1).
     """
     points = _points(f, points, least=max(f.dimension, 1) if isinstance(f, Endofunction) else 1)
-    rng = np.random.default_rng(rng)
+    rng = read_generator(rng)
     bases = [image_span(f, points)]
     scale = max(_norm(f(x)) for x in points)
     while bases[-1].shape[1]:
@@ -243,12 +247,20 @@ def _points(f: Endofunction, points: Sequence[Array], by: str = "differences", l
     if by not in ("differences", "derivative"):
         raise TypeError(f"by={by!r} is unknown; 'differences' or 'derivative'")
     check_endofunction("f", f)
-    given = list(points)
+    given = listed("points", points, "vectors")
     for k, x in enumerate(given):
         f.check(f"points[{k}]", x)
+        check_finite(f"points[{k}]", x)
     if len(given) < least:
         raise ValueError(f"points has {len(given)} vectors; give at least {least}, in general position")
     return given
+
+
+def _images(f: Endofunction, points: list[Array]) -> list[np.ndarray]:
+    found = [to_host(f(x)) for x in points]
+    for k, image in enumerate(found):
+        check_finite(f"f(points[{k}])", image)
+    return found
 
 
 def _mixes(count: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -271,7 +283,8 @@ def _within(law: str, basis: np.ndarray, vectors: list[np.ndarray], scale: float
     if not vectors:
         return Finding(law, 0.0, 0.0, 0.0, _TOLERANCE, 1.0)
     stacked = np.stack(vectors, axis=1)
-    error = contains(basis, stacked, scale)
+    lost = stacked.dtype.kind in "fc" and not np.isfinite(stacked).all()  # f overflows: no subspace holds that
+    error = float("inf") if lost else contains(basis, stacked, scale)
     allowed = 1e-3 if stacked.dtype.name in ("float32", "complex64") else _TOLERANCE
     return Finding(law, error, 0.0, error, allowed, 1.0)
 

@@ -11,6 +11,7 @@ from ..arrays import Array, to_host
 from ..graph import Hypergraph
 from ..linear import overlap
 from ..machines import Machine
+from ..machines.build import read_generator
 from .checks import extents, whole
 from .endofunction import Endofunction, check_endofunction
 from .graphs import space_levels
@@ -82,7 +83,7 @@ def depth(
         raise TypeError(f"{f!r} has no structure; use method='iteration', or make it of edges")
     if f.edges is not None and method != "iteration":
         return max(space_levels(f).values(), default=0)
-    return _by_iteration(f, points, np.random.default_rng(rng), most)
+    return _by_iteration(f, points, read_generator(rng), most)
 
 
 def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:

@@ -54,8 +54,12 @@ class Edge:
         Raises
         ------
         ValueError, TypeError
-            If the function returns another number of arrays, or, where `parts` has the target, another shape.
+            If a source is missing, or the function returns another number of arrays, or, where `parts` has the
+            target, another shape.
         """
+        missing = [s for s in self.sources if s not in parts]
+        if missing:
+            raise ValueError(f"parts has {list(parts)}; the edge {self.name!r} reads {missing[0]!r} too, give it")
         image = self.function(*(parts[s] for s in self.sources))
         several = image if isinstance(image, tuple) else (image,)
         if len(several) != len(self.targets):

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, backend_of, dtype_name, namespace, to_host
-from .checks import check_call, check_image, check_vector, read_sizes
+from ..arrays import Array, backend_of, common_backend, dtype_name, namespace, to_host
+from .checks import check_call, check_finite, check_image, check_vector, listed, read_sizes
 from .common import check_one_space, common_like
 from .edge import Edge, numbered
 
@@ -43,7 +43,7 @@ class Endofunction:
     Raises
     ------
     TypeError
-        If a function cannot be called, or `sizes` holds something else than whole numbers.
+        If a function cannot be called, `sizes` holds something else than whole numbers, or `like` is no array.
     ValueError
         If `sizes` is empty, or holds a negative number.
 
@@ -70,6 +70,8 @@ class Endofunction:
         check_call("function", function)
         if derivative is not None:
             check_call("derivative", derivative)
+        if like is not None:
+            backend_of(like, "like")
         self.sizes = read_sizes(sizes)
         self.name, self.like, self.edges, self.parts = name, like, edges, parts
         self._function, self._derivative = function, derivative
@@ -95,7 +97,7 @@ class Endofunction:
             For something else than signatures and functions.
         """
         spaces = read_sizes(sizes)
-        pairs = list(edges.items()) if isinstance(edges, Mapping) else list(edges)
+        pairs = list(edges.items()) if isinstance(edges, Mapping) else listed("edges", edges, "pairs")
         for pair in pairs:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise TypeError(f"edges holds {pair!r}; give a mapping of signature to function, or pairs of both")
@@ -136,11 +138,12 @@ class Endofunction:
         TypeError
             If `matrix` is no array.
         ValueError
-            If it is not square, or `sizes` do not add up to its extent.
+            If it is not square, or not finite, or `sizes` do not add up to its extent.
         """
         backend_of(matrix, "matrix")
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"matrix has shape {tuple(matrix.shape)}; an endofunction needs a square one")
+        check_finite("matrix", matrix)
         of = matrix.shape[0] if sizes is None else sizes
         made = cls(lambda x: matrix @ x, of, derivative=lambda x, v: matrix @ v, name=name, like=matrix)
         return made._of_extent("matrix", matrix)
@@ -152,11 +155,12 @@ class Endofunction:
         Raises
         ------
         TypeError, ValueError
-            If `value` is no vector, or `sizes` do not add up to its extent.
+            If `value` is no vector, or not finite, or `sizes` do not add up to its extent.
         """
         backend_of(value, "value")
         if value.ndim != 1:
             raise ValueError(f"value has shape {tuple(value.shape)}; a constant is one vector, shape (n,)")
+        check_finite("value", value)
         of = value.shape[0] if sizes is None else sizes
         made = cls(lambda x: value + 0 * x, of, derivative=lambda x, v: 0 * v, name=name, like=value)
         return made._of_extent("value", value)
@@ -220,9 +224,13 @@ class Endofunction:
 
         Raises
         ------
+        TypeError
+            For something else than a mapping to arrays.
         ValueError
             If there is not one for each space, of its dimension.
         """
+        if not isinstance(parts, Mapping):
+            raise TypeError(f"parts is {parts!r}; give a mapping of space to array, for {list(self.sizes)}")
         if set(parts) != set(self.sizes):
             raise ValueError(f"parts has {list(parts)}; give one for each of the spaces {list(self.sizes)}")
         for name, n in self.sizes.items():
@@ -231,8 +239,10 @@ class Endofunction:
         return (np if isinstance(arrays[0], np.ndarray) else namespace(arrays[0])).concat(arrays)
 
     def check(self, name: str, x: Any) -> None:
-        """Raise TypeError unless x is an array, and ValueError unless its shape is (n,)."""
+        """Raise TypeError unless x is an array, of the library of `like`, and ValueError unless its shape is (n,)."""
         check_vector(name, x, self.dimension, self)
+        if self.like is not None and type(x) is not type(self.like):
+            common_backend({f"what {self!r} takes": self.like, name: x})
 
     def __add__(self, other: Endofunction) -> Endofunction:
         """Return f1 + f2, which remembers its parts; edges of one name are counted.

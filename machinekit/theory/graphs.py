@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..graph import order as _order
-from .checks import check_call, whole
+from ..machines.build import read_generator
+from .checks import check_call, listed, whole
 from .edge import Edge
 from .endofunction import Endofunction, check_endofunction
 
-__all__ = ["edge_levels", "is_schedule", "levels", "shortcut_graph", "space_levels"]
+__all__ = ["edge_levels", "is_schedule", "levels", "read_groups", "shortcut_graph", "space_levels"]
 
 
 def _edges(f: Endofunction) -> tuple[Edge, ...]:
@@ -24,12 +25,14 @@ def _edges(f: Endofunction) -> tuple[Edge, ...]:
 
 def space_levels(f: Endofunction) -> dict[str, int]:
     """Return for each space the length of the longest path to it: 0 where nothing is written to."""
-    return _order.space_levels(f.sizes, _edges(f))
+    edges = _edges(f)
+    return _order.space_levels(f.sizes, edges)
 
 
 def edge_levels(f: Endofunction) -> dict[str, int]:
     """Return for each edge the earliest step, from 1, at which all that it reads is final."""
-    return _order.edge_levels(f.sizes, _edges(f))
+    edges = _edges(f)
+    return _order.edge_levels(f.sizes, edges)
 
 
 def levels(f: Endofunction, order: str = "earliest") -> list[tuple[str, ...]]:
@@ -61,15 +64,25 @@ def is_schedule(f: Endofunction, groups: Iterable[Iterable[str]]) -> bool:
     Raises
     ------
     TypeError
-        If a group is a string.
+        If a group is a string, or a name is none.
     ValueError
         If f is no sum of edges.
     """
-    edges, given = _edges(f), list(groups)
-    for group in given:
+    edges = _edges(f)
+    return _order.valid_schedule(edges, read_groups("groups", groups))
+
+
+def read_groups(name: str, groups: Iterable[Iterable[str]]) -> list[tuple[str, ...]]:
+    """Return groups of edge names as tuples; TypeError where a group is a string, or a name is none."""
+    given = listed(name, groups, "groups of edge names")
+    for k, group in enumerate(given):
         if isinstance(group, str):
-            raise TypeError(f"schedule holds {group!r}, a string; give groups of edge names, as in [({group!r},)]")
-    return _order.valid_schedule(edges, given)
+            raise TypeError(f"{name}[{k}] is {group!r}, a string; give groups of edge names, as in [({group!r},)]")
+        given[k] = tuple(listed(f"{name}[{k}]", group, "edge names"))
+        for one in given[k]:
+            if not isinstance(one, str):
+                raise TypeError(f"{name}[{k}] holds {one!r}, a {type(one).__name__}; give names of edges, as strings")
+    return given
 
 
 def shortcut_graph(
@@ -93,7 +106,7 @@ def shortcut_graph(
     nodes = whole("nodes", nodes, 1)
     if edge is not None:
         check_call("edge", edge)
-    rng = np.random.default_rng(rng)
+    rng = read_generator(rng)
 
     def scale(_: int, __: int) -> Callable[[Any], Any]:
         factor = float(rng.random() + 0.5)

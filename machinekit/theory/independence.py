@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array, dtype_name, to_host
-from .checks import whole
+from ..machines.build import read_generator
+from .checks import check_finite, listed, whole
 from .common import check_one_space, common_like
 from .endofunction import Endofunction, check_endofunction
 from .sequences import resolvent
@@ -52,7 +54,7 @@ def is_independent(
     TypeError
         Another method; "structure" for a bare function; what is no endofunction, or no array.
     ValueError
-        Two spaces; fewer than 2 points; a negative tolerance.
+        Two spaces; fewer than 2 points, or one that is not finite; a negative tolerance.
 
     Notes
     -----
@@ -64,6 +66,8 @@ def is_independent(
     check_endofunction("f1", f1)
     check_endofunction("f2", f2)
     check_one_space(f1, f2)
+    if tolerance is not None and (isinstance(tolerance, bool) or not isinstance(tolerance, Real)):
+        raise TypeError(f"tolerance is {tolerance!r}; give a number that is not negative, or None")
     if tolerance is not None and not tolerance >= 0:
         raise ValueError(f"tolerance is {tolerance}; give a number that is not negative, or None")
     if method == "structure":
@@ -71,13 +75,18 @@ def is_independent(
             raise TypeError(f"{f1!r} and {f2!r} are not both made of edges; use method='points' or 'derivative'")
         written = {t for e in f2.edges for t in e.targets}
         return not any(written.intersection(e.sources) for e in f1.edges)
-    rng = np.random.default_rng(rng)
+    rng = read_generator(rng)
     like, trials = common_like(f1, f2), whole("trials", trials, 2)
-    given = [draw(like, f1.dimension, rng) for _ in range(trials)] if points is None else list(points)
+    given = (
+        [draw(like, f1.dimension, rng) for _ in range(trials)]
+        if points is None
+        else listed("points", points, "vectors")
+    )
     if len(given) < 2:
         raise ValueError(f"points has {len(given)}; independence is about pairs of points, give at least 2")
     for k, x in enumerate(given):
         f1.check(f"points[{k}]", x)
+        check_finite(f"points[{k}]", x)
     look = _by_derivative if method == "derivative" else _by_difference
     return all(look(f1, x1, x2, f2(x2), rng, tolerance) for x1, x2 in zip(given, given[1:] + given[:1], strict=True))
 
@@ -158,5 +167,5 @@ def resolvent_of_sum(f1: Endofunction, f2: Endofunction, x0: Array, **options: A
     if order == "second":
         return resolvent(f1, resolvent(f2, x0))
     raise ValueError(
-        f"{f1.name} and {f2.name} depend on each other; take the resolvent of their sum, if it is a machine"
+        f"f1, {f1!r}, and f2, {f2!r}, depend on each other; take the resolvent of their sum, if it is a machine"
     )

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .subspaces import exact
+from .subspaces import exact, read_exact
 
 __all__ = ["neumann", "nilpotency_index"]
 
 
 def _square(matrix: Any) -> np.ndarray:
-    a = exact(matrix)
+    a = read_exact("matrix", matrix)
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise ValueError(f"matrix has shape {a.shape}; an operator needs a square one")
     return a
@@ -79,4 +79,8 @@ def neumann(matrix: Any) -> np.ndarray:
         if not power.any():
             return total
         total, power = total + power, power @ a
-    raise ValueError("matrix is not nilpotent, so its Neumann series does not end; solve (1 − M) x = x0 instead")
+    n = a.shape[0]
+    raise ValueError(
+        f"matrix of shape {a.shape} is not nilpotent, its power {n} not being 0, so its Neumann series does not end; "
+        "solve (1 − M) x = x0 instead"
+    )

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, astype, to_host
-from .checks import whole
+from .checks import check_finite, whole
 from .edge import Edge
 from .endofunction import Endofunction, check_endofunction
-from .graphs import is_schedule, levels, space_levels
+from .graphs import is_schedule, levels, read_groups, space_levels
 
 __all__ = ["STRATEGIES", "DepthSequence", "depth_sequence", "lifted_depth_sequence", "resolvent", "transient_profile"]
 
@@ -70,11 +70,17 @@ def _finite(a: Array) -> bool:
 def _begin(f: Endofunction, g: Array, start: Array | None) -> Array:
     """Return h_0 = g + φ, which shares no memory with g."""
     check_endofunction("f", f)
-    f.check("g", g)
+    _check(f, g=g)
     if start is None:
         return astype(g)
-    f.check("start", start)
+    _check(f, start=start)
     return g + start
+
+
+def _check(f: Endofunction, **given: Any) -> None:
+    for name, x in given.items():
+        f.check(name, x)
+        check_finite(name, x)
 
 
 def depth_sequence(
@@ -97,8 +103,8 @@ def depth_sequence(
     Raises
     ------
     ValueError
-        If nothing stands still after `most` steps, or what stands still is not finite; for a vector of another
-        shape.
+        If nothing stands still after `most` steps, or what stands still is not finite; for a vector that is not
+        finite, or of another shape.
     TypeError
         For what is no array, no endofunction, or no whole number.
     """
@@ -107,8 +113,8 @@ def depth_sequence(
         new = g + f(values[-1])
         if steps is None and not _finite(new):
             raise ValueError(
-                f"h_{len(values)} is not finite, {to_host(new)}; g must be finite, and f of finite depth and small "
-                "enough not to overflow"
+                f"h_{len(values)} is not finite, {to_host(new)}; f must be of finite depth, and small enough not to "
+                "overflow"
             )
         if steps is None and _same(new, values[-1]):
             return _counted(f, values)
@@ -150,7 +156,7 @@ def lifted_depth_sequence(
     Raises
     ------
     TypeError
-        For another strategy, or a start where each edge is evaluated once.
+        For another strategy, or one beside a schedule, or a start where each edge is evaluated once.
     ValueError
         If there is a cycle, or the schedule reads what is not final; for a vector of another shape, or a start
         that is not in V_0.
@@ -169,13 +175,15 @@ def lifted_depth_sequence(
     """
     if strategy not in STRATEGIES:
         raise TypeError(f"strategy={strategy!r} is unknown; one of {', '.join(STRATEGIES)}")
+    if schedule is not None and strategy != "source":
+        raise TypeError(f"strategy={strategy!r} and a schedule are given; a schedule stands instead, leave one out")
     check_endofunction("f", f)
-    f.check("g", g)
+    _check(f, g=g)
     once = schedule is not None or strategy in ("source", "target")
     if once and start is not None:
         raise TypeError("start is for the strategies 'full' and 'changed'; evaluated once, each edge needs φ = 0")
     if schedule is not None:
-        groups: list[Any] = [group if isinstance(group, str) else tuple(group) for group in schedule]
+        groups = read_groups("schedule", schedule)
         if not is_schedule(f, groups):
             raise ValueError(
                 f"schedule {groups} is none: every edge once, after all that writes what it reads; the edges are "
@@ -235,7 +243,7 @@ def resolvent(f: Endofunction, x0: Array) -> Array:
         If f has no finite depth; for a vector of another shape.
     """
     check_endofunction("f", f)
-    f.check("x0", x0)
+    _check(f, x0=x0)
     if f.edges is not None:
         return lifted_depth_sequence(f, x0).last
     return depth_sequence(f, x0).last
@@ -250,8 +258,7 @@ def transient_profile(f: Endofunction, x0: Array, start: Array) -> tuple[float, 
         As `depth_sequence`.
     """
     check_endofunction("f", f)
-    f.check("x0", x0)
-    f.check("start", start)
+    _check(f, x0=x0, start=start)
     sequence = depth_sequence(f, x0, start)
     solution = to_host(depth_sequence(f, x0).last)
     return tuple(float(abs(to_host(h) - solution).max(initial=0.0)) for h in sequence.values)

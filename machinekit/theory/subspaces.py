@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import NUMPY, Array, backend_of, dtype_name, to_host
 from .checks import columns
 
-__all__ = ["annihilator", "contains", "draw", "exact", "inner_product", "is_exact", "span"]
+__all__ = ["annihilator", "contains", "draw", "exact", "inner_product", "is_exact", "read_exact", "span"]
 
 _RANK = 1e-9
 """Singular values below this, relative to the largest, count as zero; in single precision below 1e-3."""
@@ -33,14 +33,19 @@ def exact(array: Any) -> np.ndarray:
     TypeError
         For floats: what they round to zero need not be zero.
     """
+    return read_exact("array", array)
+
+
+def read_exact(name: str, array: Any) -> np.ndarray:
+    """Return `exact` of an argument, which a TypeError names."""
     given = to_host(array) if hasattr(array, "shape") else np.asarray(array, dtype=object)
     if not is_exact(given):
-        raise TypeError(f"the array is {given.dtype}; exact arithmetic needs integers or fractions.Fraction entries")
+        raise TypeError(f"{name} is {given.dtype}; exact arithmetic needs integers or fractions.Fraction entries")
     out = np.empty(given.shape, dtype=object)
     for index, value in np.ndenumerate(given):
         if not isinstance(value, int | np.integer | np.bool_ | Fraction):
             raise TypeError(
-                f"entry {index} is {value!r}; exact arithmetic needs integers or fractions.Fraction entries"
+                f"{name}{list(index) or ''} is {value!r}; exact arithmetic needs integers or fractions.Fraction entries"
             )
         out[index] = value if isinstance(value, Fraction) else Fraction(int(value))
     return out
