@@ -7,6 +7,7 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 
 from . import activations, testing, theory
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
+from .errors import ConvergenceError
 from .graph import (
     Add,
     Adjoint,
@@ -21,6 +22,7 @@ from .graph import (
     Edge,
     Embed,
     Hypergraph,
+    JetOp,
     LayerNorm,
     Linearized,
     MaxPool,
@@ -33,9 +35,9 @@ from .graph import (
     Upsample,
 )
 from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine, Stream
-from .records import Cotangent, State, Tangent
+from .records import Cotangent, Jet, State, Tangent
 from .saving import load, save
-from .training import FitResult, Objective, fit, losses, penalties
+from .training import FitResult, Objective, Represented, bases, fit, hypergradient, losses, penalties
 
 __version__ = "0.1.0"
 
@@ -51,6 +53,7 @@ __all__ = [
     "Conv",
     "ConvMachine",
     "ConvTranspose",
+    "ConvergenceError",
     "Cotangent",
     "CycleError",
     "DenseMachine",
@@ -60,6 +63,8 @@ __all__ = [
     "FitResult",
     "GridMachine",
     "Hypergraph",
+    "Jet",
+    "JetOp",
     "LayerNorm",
     "Linearized",
     "Machine",
@@ -69,6 +74,7 @@ __all__ = [
     "Op",
     "Pointwise",
     "RecurrentMachine",
+    "Represented",
     "Reshape",
     "Select",
     "Softmax",
@@ -77,10 +83,12 @@ __all__ = [
     "Tangent",
     "Upsample",
     "activations",
+    "bases",
     "celu",
     "elu",
     "fit",
     "hardtanh",
+    "hypergradient",
     "leaky_relu",
     "load",
     "losses",

@@ -136,6 +136,19 @@ class Partition:
                 mask[self.tap(lag)][source, block] = True
         return mask
 
+    @cached_property
+    def dead(self) -> tuple[tuple, ...]:
+        """The boxes of a weight that are not live, as indices: for each block all lags at once, if they are alike."""
+        boxes = []
+        for k in self.block_order:
+            reads: dict[tuple, slice] = {self.tap(lag): self.sources(lag, k) for lag in self.lags}
+            if all(s == reads[self.tap(self.lags[0])] for s in reads.values()):
+                reads = {(...,): next(iter(reads.values()))}
+            for tap, s in reads.items():
+                before, after = slice(0, s.start), slice(s.stop, self.channels)
+                boxes += [(*tap, rest, self.blocks[k]) for rest in (before, after) if rest.stop > rest.start]
+        return tuple(boxes)
+
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the grid extents of an array of shape (*batch, *grid, channel)."""
         return tuple(shape[len(shape) - 1 - self.axes : -1])

@@ -7,7 +7,8 @@ import numpy as np
 import machinekit as mk
 
 SCIPY = ("L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP")
-ALL = (*SCIPY, "adam")
+SECOND = ("trust-ncg", "trust-krylov", "Newton-CG", "gauss-newton", "levenberg-marquardt")
+ALL = (*SCIPY, *SECOND, "adam")
 QUIET = {"progress": False}
 
 
@@ -42,5 +43,14 @@ class Moody:
     def replace(self, w):
         return Moody(w, self.calls, self.bad)
 
+    def pushforward(self, state, x=None, w=None):
+        y = 0.0 * state.inputs[0] if x is None else self.w * x
+        return mk.Tangent((y if w is None else y + w * state.inputs[0],), (x,), {} if w is None else {"w": w})
+
     def pullback(self, state, y):
-        return mk.Cotangent((self.w * y,), {"w": np.sum(state.inputs[0] * y, axis=0)})
+        return mk.Cotangent((self.w * y,), {"w": np.sum(state.inputs[0] * y, axis=0)}, (y,))
+
+    def pullback_tangent(self, state, cotangent, tangent, y=None):
+        (x,), (seed,), (dx,), dw = state.inputs, cotangent.outputs, tangent.inputs, tangent.parameters.get("w", 0.0)
+        dy, dx = (0.0 * seed if d is None else d for d in (y, dx))
+        return mk.Cotangent((dw * seed + self.w * dy,), {"w": np.sum(dx * seed + x * dy, axis=0)}, (y,))

@@ -54,23 +54,50 @@ class Mix:
         none = {name: parameters.get(name, 0.0 * a) for name, a in self.arrays.items()}
         other, _ = self._sums(state.inputs, none)
         out = [xp.cos(y) * (a + b) for y, a, b in zip(sums, along, other, strict=True)]
-        return mk.Tangent(tuple(xp.reshape(y, (*batch, *w)) for y, w in zip(out, self.writes, strict=True)), inputs)
+        outputs = tuple(xp.reshape(y, (*batch, *w)) for y, w in zip(out, self.writes, strict=True))
+        return mk.Tangent(outputs, inputs, parameters)
 
     def pullback(self, state, *outputs):
         xp = namespace(state.inputs[0])
         sums, batch = self._sums(state.inputs, self.arrays)
         flat, _ = self._flat(state.inputs, self.reads)
-        given = [xp.zeros_like(y) if g is None else g for y, g in zip(state.outputs, outputs, strict=True)]
-        seeds = [xp.cos(y) * g for y, g in zip(sums, self._flat(given, self.writes)[0], strict=True)]
-        back = [
-            sum(g @ xp.matrix_transpose(self.arrays[f"a{s}{t}"]) for t, g in enumerate(seeds)) for s in range(len(flat))
-        ]
+        given = self._seeds(state, outputs)
+        return self._pull(flat, self.arrays, [xp.cos(y) * g for y, g in zip(sums, given, strict=True)], batch, outputs)
+
+    def _seeds(self, state, outputs):
+        xp, given = namespace(state.inputs[0]), outputs or (None,) * len(self.writes)
+        whole = [xp.zeros_like(y) if g is None else g for y, g in zip(state.outputs, given, strict=True)]
+        return self._flat(whole, self.writes)[0]
+
+    def _pull(self, flat, arrays, seeds, batch, outputs):
+        """Return Σ_t ȳ_t A_stᵀ and x_sᵀ ȳ_t, ȳ being seeds of the sums."""
+        xp = namespace(flat[0])
+        back = [sum(g @ xp.matrix_transpose(arrays[f"a{s}{t}"]) for t, g in enumerate(seeds)) for s in range(len(flat))]
         rows = lambda a: xp.reshape(a, (math.prod(batch), a.shape[-1]))  # noqa: E731
         params = {
             f"a{s}{t}": xp.matrix_transpose(rows(x)) @ rows(g) for s, x in enumerate(flat) for t, g in enumerate(seeds)
         }
         cotangents = tuple(xp.reshape(b, (*batch, *r)) for b, r in zip(back, self.reads, strict=True))
         return mk.Cotangent(cotangents, params, outputs)
+
+    def pullback_tangent(self, state, cotangent, tangent, *outputs):
+        """With u = Σ x A: the seed cos(u) ȳ of u moves by −sin(u) u̇ ȳ + cos(u) ȳ˙, and x and A move as well."""
+        xp = namespace(state.inputs[0])
+        sums, batch = self._sums(state.inputs, self.arrays)
+        given = tangent.inputs or (None,) * len(self.reads)
+        moved = [xp.zeros_like(x) if d is None else d for x, d in zip(state.inputs, given, strict=True)]
+        along = {name: tangent.parameters.get(name, 0.0 * a) for name, a in self.arrays.items()}
+        first, second = self._sums(moved, self.arrays)[0], self._sums(state.inputs, along)[0]
+        seeds, changes = self._seeds(state, cotangent.outputs), self._seeds(state, outputs)
+        bent = [
+            xp.cos(u) * c - xp.sin(u) * (a + b) * g
+            for u, a, b, g, c in zip(sums, first, second, seeds, changes, strict=True)
+        ]
+        flat, held = self._flat(state.inputs, self.reads)[0], [xp.cos(u) * g for u, g in zip(sums, seeds, strict=True)]
+        one = self._pull(flat, self.arrays, bent, batch, outputs)
+        two = self._pull(self._flat(moved, self.reads)[0], along, held, batch, outputs)
+        added = {name: a + two.parameters[name] for name, a in one.parameters.items()}
+        return mk.Cotangent(tuple(plus(a, b) for a, b in zip(one.inputs, two.inputs, strict=True)), added, outputs)
 
 
 SHAPES = ((1,), (2,), (3,), (2, 2), (), (0,))
@@ -89,7 +116,7 @@ def networks(draw, spec, backend, every=True):
         sources = draw(st.lists(st.sampled_from(names[:cut]), min_size=1, max_size=3))
         targets = draw(st.lists(st.sampled_from(names[cut:]), min_size=1, max_size=2))
         reads, writes = (tuple(shapes[n] for n in side) for side in (sources, targets))
-        kind = draw(st.sampled_from(("mix", "mix", "affine", "machine", "chain", "network")))
+        kind = draw(st.sampled_from(("mix", "mix", "affine", "machine", "chain", "network", "tanh")))
         key = (kind, reads, writes)
         if key not in made or draw(st.booleans()):
             made[key] = _op(kind, reads, writes, rng, spec, backend)
@@ -100,6 +127,8 @@ def networks(draw, spec, backend, every=True):
 
 
 def _op(kind, reads, writes, rng, spec, backend):
+    if kind == "tanh" and reads == writes and len(reads) == 1:
+        return mk.Pointwise("tanh")
     plain = all(len(s) == 1 for s in (*reads, *writes)) and len(writes) == 1
     if not plain or kind == "mix":
         return Mix.draw(reads, writes, rng, backend)
@@ -107,6 +136,8 @@ def _op(kind, reads, writes, rng, spec, backend):
     affine = mk.Affine(fan_in, out, rng=rng, backend=spec)
     if kind == "affine":
         return affine
+    if kind == "tanh":
+        return mk.Chain([affine, mk.Pointwise("tanh"), mk.LayerNorm(out, epsilon=1.0, backend=spec)])
     if kind == "chain":
         return mk.Chain([affine, Mix.draw(writes, writes, rng, backend)])
     if kind == "machine" and len(reads) == 1 and reads[0][0] and out > reads[0][0]:

@@ -1,7 +1,7 @@
 """Activations in 120-digit decimal arithmetic, with derivatives by tiny central differences.
 
-Written from the definitions of the functions, with no formula for any derivative: a step of 1e-20 in
-120 digits leaves a relative error near 1e-38 in the first three derivatives.
+Written from the definitions of the functions, with no formula for any derivative: a step of 1e-20 in 120 digits
+leaves an error near 1e-38 in the first three derivatives, and at most 1e-9 in the fourth, where digits cancel.
 """
 
 from __future__ import annotations
@@ -95,10 +95,11 @@ FUNCTIONS = {
 
 
 def jet(name, y):
-    """Return σ, σ′, σ″, σ‴ at a float, as Decimals, for y away from kinks."""
+    """Return σ and its first four derivatives at a float, as Decimals, for y away from kinks."""
     with localcontext() as context:
         context.prec = DIGITS
         f, x, h = FUNCTIONS[name], Decimal(y), STEP
         far, near, here, after, beyond = (f(x + k * h) for k in (-2, -1, 0, 1, 2))
         third = (beyond - 2 * after + 2 * near - far) / (2 * h**3)
-        return here, (after - near) / (2 * h), (after - 2 * here + near) / (h * h), third
+        fourth = (beyond - 4 * after + 6 * here - 4 * near + far) / h**4
+        return here, (after - near) / (2 * h), (after - 2 * here + near) / (h * h), third, fourth

@@ -11,6 +11,7 @@ import machinekit as mk
 from machinekit.arrays import dtype_name, to_host
 
 from .helpers import assert_close, assert_equal, assert_no_shared_memory, locked, tolerance
+from .leaf_laws import check_second
 from .strategies import DTYPES, batches, seeds
 
 widths = st.lists(st.integers(0, 3), min_size=1, max_size=3).map(tuple)
@@ -35,7 +36,15 @@ def case(backend, batch, widths, n_out, seed, bias=True, dtype="float64"):
 def test_all_verbs_of_affine_are_derivatives_of_its_solve(backend, batch, widths, n_out, bias, seed):
     """Adjoint identity, complex step and differences, for any batch, any split of the input, with and without bias."""
     op, moved, *_ = case(backend, batch, widths, n_out, seed, bias)
-    mk.testing.check_op(op, *moved, rng=seed)
+    report = mk.testing.check_op(op, *moved, rng=seed)
+    assert all(f.checked for f in report.findings), str(report)
+
+
+@given(batch=batches(), widths=widths, n_out=st.integers(0, 3), bias=st.booleans(), seed=seeds())
+def test_the_pullback_of_affine_has_its_derivative(backend, batch, widths, n_out, bias, seed):
+    """x̄˙ = ȳ˙ Wᵀ + ȳ Ẇᵀ, W̄˙ = Σ xᵀ ȳ˙ + ẋᵀ ȳ, b̄˙ = Σ ȳ˙, each motion alone and all at once."""
+    op, _, inputs, *_ = case(backend, batch, widths, n_out, seed, bias)
+    check_second(op, backend, inputs, seed, 1.0)
 
 
 @given(batch=batches(), widths=widths, n_out=st.integers(0, 3), bias=st.booleans(), dtype=st.sampled_from(DTYPES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from machinekit.arrays import dtype_name, to_host
 from machinekit.linear import strided, taps
 
 from .helpers import assert_close, assert_equal, locked, tolerance
+from .leaf_laws import check_second
 from .strategies import DTYPES
 from .windowed import back, conv, conv_adjoint, conv_weight, conv_windows, forth, normal, split
 
@@ -81,7 +83,41 @@ def test_all_verbs_are_derivatives_of_solve(backend, window, transposed, bias):
     if transposed:
         offset, inputs = normal(np.random.default_rng(0), (window.n_in,)), [seed]
     op = (back if transposed else forth)(window, backend, weight, offset if bias else False)
-    mk.testing.check_op(op, *(locked(backend, x) for x in inputs), rng=window.seed)
+    report = mk.testing.check_op(op, *(locked(backend, x) for x in inputs), rng=window.seed)
+    assert all(f.checked for f in report.findings), str(report)
+
+
+@given(window=conv_windows(most=2), transposed=st.booleans(), bias=st.booleans())
+def test_the_pullbacks_have_their_derivatives(backend, window, transposed, bias):
+    """By the complex step, each motion alone and all at once: what does not move is not multiplied."""
+    weight, offset, inputs, seed = window.draw()
+    if transposed:
+        offset, inputs = normal(np.random.default_rng(0), (window.n_in,)), [seed]
+    op = (back if transposed else forth)(window, backend, weight, offset if bias else False)
+    check_second(op, backend, inputs, window.seed, 1.0)
+
+
+@given(window=conv_windows(), dtype=st.sampled_from(DTYPES))
+def test_the_derivative_of_the_pullback_of_conv_in_loops(backend, window, dtype):
+    """x̄˙ = Wᵀ ȳ˙ + Ẇᵀ ȳ, split as the inputs were; W̄˙ = x ⊗ ȳ˙ + ẋ ⊗ ȳ; b̄˙ = Σ ȳ˙."""
+    weight, offset, inputs, seed = window.draw(dtype)
+    moved_weight, _, moved, change = replace(window, seed=window.seed + 1).draw(dtype)
+    op = forth(window, backend, weight, offset)
+    state = op.solve(*(locked(backend, a) for a in inputs))
+    tangent = op.pushforward(state, *(locked(backend, a) for a in moved), weight=locked(backend, moved_weight))
+    cotangent = op.pullback_inputs(state, locked(backend, seed))
+    got = op.pullback_tangent(state, cotangent, tangent, locked(backend, change))
+    x, x_dot = (np.concatenate(a, axis=-1) for a in (inputs, moved))
+    want = conv_adjoint(window, weight, change) + conv_adjoint(window, moved_weight, seed)
+    size = sum(conv_adjoint(window, abs(w), abs(y)) for w, y in ((weight, change), (moved_weight, seed)))
+    for k, (part, bound) in enumerate(zip(split(want, window.widths), split(size, window.widths), strict=True)):
+        assert_close(f"input {k}", got.inputs[k], part, tolerance(dtype, bound), window)
+    want = conv_weight(window, x, change) + conv_weight(window, x_dot, seed)
+    size = conv_weight(window, abs(x), abs(change)) + conv_weight(window, abs(x_dot), abs(seed))
+    assert_close("weight", got.parameters["weight"], want, tolerance(dtype, size), window)
+    flat = change.reshape(math.prod(change.shape[:-1]), window.n_out)
+    assert_close("bias", got.parameters["bias"], flat.sum(0), tolerance(dtype, np.abs(flat).sum(0)), window)
+    assert {dtype_name(a) for a in (*got.inputs, *got.parameters.values())} == {dtype}
 
 
 @given(window=conv_windows(), transposed=st.booleans(), data=st.data())

@@ -9,7 +9,7 @@ import pytest
 
 import machinekit as mk
 from machinekit.linear import weight_cotangent
-from machinekit.records import MachineCotangent, MachineState
+from machinekit.records import MachineCotangent, MachineState, MachineTangent
 from machinekit.testing import LawError
 
 from .oracle import kernel_cotangent
@@ -186,6 +186,30 @@ class Lenient(Right):
         return super().solve(y0, z0, **options)
 
 
+class SlopesStandStill(Right):
+    """The tangent of the dual without σ″: a Gauss–Newton product taken for a Hessian product."""
+
+    def _bent(self, state, tangent, u):
+        return None
+
+
+class WeightStandsStill(Right):
+    """The tangent of the dual without Ẇᵀ v."""
+
+    def pullback_tangent(self, state, cotangent, along, z=None, *, y=None):
+        t = along if isinstance(along, MachineTangent) else self.pushforward(state, **along)
+        still = MachineTangent(t.y, t.z, t.inputs, {}, None)
+        return super().pullback_tangent(state, cotangent, still, z, y=y)
+
+
+class SolutionStandsStill(Right):
+    """The tangent of the weight cotangent with z and v̇, and not with ż and v."""
+
+    def _images(self, plan, weight, z, primal=None):
+        image, moved = super()._images(plan, weight, z, primal)
+        return image, None if moved is None else 0.0 * moved
+
+
 MISTAKES = {
     ForgottenV0: ("adjoint identity of pullback and pushforward along y0", "cotangent of y0 by the complex step",
                   "cotangent of weight by finite differences"),
@@ -203,6 +227,9 @@ MISTAKES = {
     Doubles: ("every result keeps dtype, library and device",),
     DoubleState: ("machine equation", "inputs untouched"),
     OneStepOnly: ("machine equation, y = W z + b + y0", "uniqueness, z of R(x − f(x)) = x"),
+    SlopesStandStill: ("tangent of the pullback by the complex step",),
+    WeightStandsStill: ("tangent of the pullback by the complex step", "second derivatives are symmetric"),
+    SolutionStandsStill: ("tangent of the pullback by the complex step", "second derivatives are symmetric"),
     Lenient: ("inputs of another kind are refused with TypeError",),
 }  # fmt: skip
 

@@ -72,7 +72,7 @@ def test_a_wrong_activation_is_reported_by_the_machine_that_uses_it():
 
 
 class Square:
-    """A user's op y = w x², with pullback and pushforward to be put wrong."""
+    """A user's op y = w x², with pullback, pushforward and pullback_tangent to be put wrong."""
 
     def __init__(self, w, **wrong):
         self.w, self.wrong = w, wrong
@@ -91,7 +91,7 @@ class Square:
     def pushforward(self, state, x=None, w=None):
         (at,) = state.inputs
         moved = (0.0 if x is None else 2.0 * self.w * at * x) + (0.0 if w is None else w * at * at)
-        return mk.Tangent((self.wrong.get("tangent", 1.0) * moved,))
+        return mk.Tangent((self.wrong.get("tangent", 1.0) * moved,), (x,), {"w": w})
 
     def pullback(self, state, y):
         (x,) = state.inputs
@@ -99,7 +99,17 @@ class Square:
         w = each.mean(axis=0) if self.wrong.get("mean") else each.sum(axis=0)
         back = self.wrong.get("input", 2.0) * self.w * x * y
         inputs = (back[..., :1],) if self.wrong.get("shape") else (back, back) if self.wrong.get("two") else (back,)
-        return mk.Cotangent(inputs, {"w": w})
+        return mk.Cotangent(inputs, {"w": w}, (y,))
+
+    def pullback_tangent(self, state, cotangent, tangent, change=None):
+        (x,), (moved,), (y,) = state.inputs, tangent.inputs, cotangent.outputs
+        change = 0.0 * y if change is None or self.wrong.get("fixed") else change
+        w = 0.0 * self.w if self.wrong.get("asymmetric") else tangent.parameters["w"]
+        if self.wrong.get("overwrites"):
+            cotangent.inputs[0][...] = 0.0
+        back = 2.0 * (w * x * y + self.w * moved * y + self.w * x * change) * self.wrong.get("second", 1.0)
+        total = (2.0 * x * moved * y + x * x * change).sum(axis=0)
+        return mk.Cotangent((back[..., :1] if self.wrong.get("narrow") else back,), {"w": total}, (change,))
 
 
 OPS = {
@@ -109,6 +119,11 @@ OPS = {
     "a wrong tangent": ({"tangent": 2.0}, "adjoint identity of pullback and pushforward"),
     "a cotangent too many": ({"two": True}, "one cotangent for each input"),
     "a wrong shape": ({"shape": True}, "cotangent of input 0 has its shape"),
+    "a wrong second derivative": ({"second": 1.000001}, "tangent of the cotangent of input 0 by the complex step"),
+    "a forgotten change of the seed": ({"fixed": True}, "tangent of the cotangent of w by the complex step"),
+    "a second derivative that is not symmetric": ({"asymmetric": True}, "second derivatives are symmetric"),
+    "a second derivative of a wrong shape": ({"narrow": True}, "tangent of the pullback has its shapes"),
+    "a cotangent that is written to": ({"overwrites": True}, "no input is written to"),
 }
 
 
@@ -125,7 +140,8 @@ def test_a_wrong_op_is_reported_with_the_law_the_seed_and_both_numbers(what):
 
 def test_the_right_op_passes():
     """The control."""
-    assert mk.testing.check_op(Square(np.array([1.0, 2.0, -0.5])), np.ones((4, 3)), rng=5).ok
+    report = mk.testing.check_op(Square(np.array([1.0, 2.0, -0.5])), np.ones((4, 3)), rng=5)
+    assert all(f.checked for f in report.findings), str(report)
 
 
 def test_an_op_that_writes_to_its_input_is_reported():
@@ -148,7 +164,7 @@ def test_an_op_that_reads_the_value_only_has_the_rest_skipped_and_said():
 
     report = mk.testing.check_op(Real(np.ones(3)), np.ones((2, 3)), rng=0)
     skipped = [str(f) for f in report.findings if not f.checked]
-    assert len(skipped) == 3
+    assert len(skipped) == 5
     assert all("not checked" in line for line in skipped)
     assert sum("by finite differences" in f.law and f.checked for f in report.findings) == 2
 

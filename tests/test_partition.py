@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from machinekit.arrays import NUMPY
+from machinekit.machines import form
 from machinekit.partitions import Partition
 
-from .strategies import grids, orders
+from .strategies import cases, grids, orders
 
 
 def build(order):
@@ -107,3 +111,29 @@ def test_a_hand_written_raster_order():
     """scan=(1, 0): columns first, and within a column from the last row."""
     partition = Partition((1,), ((1, 0), (1, 0)), (1, 0), (0,), (1, 1))
     assert owner(partition, (2, 3))[..., 0].tolist() == [[1, 3, 5], [0, 2, 4]]
+
+
+@given(kind_order=orders())
+def test_dead_boxes_are_what_the_mask_leaves_out(kind_order):
+    partition = build(kind_order[1])
+    mask = np.ones(partition.weight_shape, dtype=bool)
+    for box in partition.dead:
+        mask[box] = False
+    assert np.array_equal(mask, partition.live())
+
+
+@pytest.mark.parametrize("box", [0, 10**9])
+@given(case=cases(dtypes=("float64", "complex64")))
+def test_projection_by_boxes_and_by_mask_are_one(box, case):
+    """Dead entries become exact zeros, whatever they were; the array given is left alone."""
+    numbers = case.numbers()
+    machine = case.machine(NUMPY, numbers)
+    weight = numbers.weight.copy()
+    weight[~machine.live] = np.nan
+    before = weight.copy()
+    with patch.object(form, "_BOX", box):
+        found = machine.project(weight)
+    assert np.array_equal(found, np.where(machine.live, weight, 0))
+    assert found.dtype == weight.dtype
+    assert np.array_equal(weight, before, equal_nan=True)
+    assert not np.shares_memory(found, weight)

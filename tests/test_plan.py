@@ -16,7 +16,7 @@ import machinekit as mk
 from machinekit.arrays import NUMPY
 from machinekit.engine import grid as grid_module
 from machinekit.engine import line as line_module
-from machinekit.engine import plan as plan_module
+from machinekit.engine import tiles as tiles_module
 from machinekit.engine.folded import FoldedLine
 from machinekit.engine.grid import GridWorkspace, lag_boxes
 from machinekit.engine.plain import PlainLine
@@ -40,7 +40,7 @@ SCHEDULES = {
 @contextmanager
 def schedule(name):
     """Plan under other measured constants, as for machines of another size."""
-    modules = (plan_module, line_module, grid_module)
+    modules = (tiles_module, line_module, grid_module)
     old = [(m, key, getattr(m, key)) for m in modules for key in SCHEDULES[name] if hasattr(m, key)]
     try:
         for module, key, _ in old:
@@ -144,7 +144,7 @@ def test_lag_boxes_are_the_live_rule():
 def test_each_kind_of_machine_gets_the_schedule_that_is_documented():
     def workspace(machine, shape):
         plan = machine._plan(shape, None)
-        return type(plan._new(plan.tile, machine.weight))
+        return type(plan._new(plan.tile))
 
     assert workspace(mk.DenseMachine((2, 2), rng=0), (3,)) is FoldedLine
     assert workspace(mk.DenseMachine((128, 128), rng=0), (64,)) is PlainLine
@@ -271,7 +271,7 @@ def test_large_finite_values_pass_without_a_warning(name, dtype, large):
 @pytest.mark.parametrize("tile", [5, 2])
 def test_every_machine_under_every_schedule_in_tiles_that_need_not_divide_the_batch(machine, name, tile, monkeypatch):
     """Each schedule certainly meets each kind of machine here, and a last tile that is smaller than the others."""
-    monkeypatch.setattr(plan_module.Plan, "_tile", lambda plan: min(tile, plan.samples))
+    monkeypatch.setattr(tiles_module.Tiles, "_tile", lambda plan: min(tile, plan.samples))
     with schedule(name):
         got = call(copy.deepcopy(machine), (5,), 3)  # a copy has no plans yet
     rng = np.random.default_rng(3)

@@ -32,7 +32,7 @@ def test_all_verbs_of_pointwise_are_derivatives_of_its_solve(backend, name, shap
     x = normal(np.random.default_rng(seed), shape)
     for kink in op.activation.kinks:  # differences must not step over one
         x = np.where(np.abs(x - kink) < 0.01, kink + 0.01, x)
-    check_leaf(op, backend, [x], seed)
+    check_leaf(op, backend, [x], seed, second=op.activation.smoothness >= 1)
     assert all(hasattr(a, "ndim") and not isinstance(a, np.generic) for a in op.solve(backend.from_host(x)).outputs)
 
 
@@ -95,7 +95,8 @@ OWN = {
 @pytest.mark.parametrize("shape", [(), (3, 2)])
 def test_an_activation_of_ones_own_serves_as_in_machines(backend, what, shape):
     """By value alone, with its derivative, returning its very argument: derivatives right, no memory shared."""
-    check_leaf(mk.Pointwise(OWN[what]), backend, [normal(np.random.default_rng(0), shape)])
+    second = what not in ("a value", "built in, with an option")  # no σ″ of a value alone; elu(0.5) is of class C⁰
+    check_leaf(mk.Pointwise(OWN[what]), backend, [normal(np.random.default_rng(0), shape)], second=second)
 
 
 def test_the_slope_comes_from_the_stored_value_where_there_is_a_formula(backend):

@@ -81,6 +81,24 @@ def test_a_missing_second_derivative_is_asked_for_when_it_is_needed(backend):
     own.derivative(backend.from_host(POINTS))
     with pytest.raises(TypeError, match=r"'swish' has no second derivative.*derivative, second\)"):
         own.second(backend.from_host(POINTS))
+    half = mk.Activation(swish, swish_slope)
+    half.second(backend.from_host(POINTS))
+    with pytest.raises(TypeError, match=r"'swish' has no third derivative.*its second.*third=third\)"):
+        half.third(backend.from_host(POINTS))
+
+
+def test_a_third_derivative_is_taken_by_the_complex_step_of_a_given_second(backend):
+    """Exact to rounding, in the precision of y; one that is given is used, and raises the class."""
+    silu = mk.DenseMachine((1,), "silu").activation
+    own = mk.Activation(swish, swish_slope, swish_second)
+    for dtype in ("float64", "float32"):
+        y = backend.from_host(POINTS.astype(dtype))
+        got, want = to_host(own.third(y)), to_host(silu.third(y))
+        assert got.dtype == dtype
+        assert_close("third", got, want, tolerance(dtype, 1 + np.abs(want)))
+    given = mk.Activation(swish, swish_slope, swish_second, third=silu.third)
+    assert given.third is silu.third
+    assert given.smoothness == 3
 
 
 def test_the_complex_step_refuses_complex_points_and_real_answers(backend):
@@ -99,6 +117,7 @@ def test_the_complex_step_refuses_complex_points_and_real_answers(backend):
         ((3,), "value is 3"),
         ((swish, "tanh"), "derivative is 'tanh'"),
         ((swish, None, swish), "second is given without"),
+        ((swish, swish_slope, None, "", None, (), (), None, None, swish), "third is given without"),
     ],
 )
 def test_malformed_activations_are_refused(arguments, message):

@@ -10,7 +10,9 @@ from typing import Any
 from ..arrays import near
 from . import piecewise as p
 from . import smooth as s
-from .core import Activation, Blockwise, Diagonal, Pointwise
+from . import third as t
+from .core import Activation
+from .pointwise import Blockwise, Diagonal, Pointwise
 
 __all__ = ["NAMES", "celu", "elu", "get_activation", "hardtanh", "leaky_relu", "read_activation"]
 
@@ -35,7 +37,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
         raise ValueError(f"slope is {slope}; pass a finite number")
     return Activation(
         partial(p.leaky_relu, slope=slope), partial(p.leaky_relu_slope, slope=slope), s.zero,
-        name="leaky_relu", smoothness=0, kinks=(0.0,), options=(("slope", slope),),
+        name="leaky_relu", smoothness=0, kinks=(0.0,), options=(("slope", slope),), third=s.zero,
     )  # fmt: skip
 
 
@@ -52,6 +54,7 @@ def elu(alpha: float = 1.0) -> Activation:
     return Activation(
         partial(p.elu, **bound), partial(p.elu_slope, **bound), partial(p.elu_second, **bound),
         name="elu", smoothness=1 if alpha == 1.0 else 0, kinks=(0.0,), options=(("alpha", alpha),),
+        third=partial(p.elu_second, **bound),
     )  # fmt: skip
 
 
@@ -67,7 +70,7 @@ def celu(alpha: float = 1.0) -> Activation:
     bound = {"alpha": alpha}
     return Activation(
         partial(p.celu, **bound), partial(p.celu_slope, **bound), partial(p.celu_second, **bound),
-        name="celu", smoothness=1, kinks=(0.0,), options=(("alpha", alpha),),
+        name="celu", smoothness=1, kinks=(0.0,), options=(("alpha", alpha),), third=partial(t.celu_third, **bound),
     )  # fmt: skip
 
 
@@ -85,39 +88,51 @@ def hardtanh(low: float = -1.0, high: float = 1.0) -> Activation:
     bound = {"low": low, "high": high}
     return Activation(
         partial(p.hardtanh, **bound), partial(p.hardtanh_slope, **bound), s.zero,
-        name="hardtanh", smoothness=0, kinks=(low, high), options=(("low", low), ("high", high)),
+        name="hardtanh", smoothness=0, kinks=(low, high), options=(("low", low), ("high", high)), third=s.zero,
     )  # fmt: skip
 
 
-def _smooth(name: str, value: Any, slope: Any, second: Any, of_value: Any = None) -> Callable[[], Activation]:
-    return partial(Activation, value, slope, second, name=name, smoothness=math.inf, slope_of_value=of_value)
+def _smooth(name: str, value: Any, slope: Any, second: Any, third: Any, *of_value: Any) -> Callable[[], Activation]:
+    """What follows σ‴ are σ′, σ″ and σ‴ as functions of σ(y)."""
+    given = dict(zip(("slope_of_value", "second_of_value", "third_of_value"), of_value, strict=False))
+    return partial(Activation, value, slope, second, name=name, smoothness=math.inf, third=third, **given)
 
 
-def _kinked(name: str, value: Any, slope: Any, second: Any, k: int, kinks: tuple, of_value: Any = None) -> Callable:
-    return partial(Activation, value, slope, second, name=name, smoothness=k, kinks=kinks, slope_of_value=of_value)
+def _kinked(
+    name: str, value: Any, slope: Any, second: Any, third: Any, k: int, kinks: tuple, of_value: Any = None
+) -> Callable[[], Activation]:
+    return partial(
+        Activation, value, slope, second, name=name, smoothness=k, kinks=kinks, slope_of_value=of_value, third=third
+    )
 
 
 _MAKERS: dict[str, Callable[..., Activation]] = {
-    "identity": _smooth("identity", s.identity, s.identity_slope, s.zero, s.identity_slope),
-    "tanh": _smooth("tanh", s.tanh, s.tanh_slope, s.tanh_second, s.tanh_slope_of_value),
-    "sigmoid": _smooth("sigmoid", s.sigmoid, s.sigmoid_slope, s.sigmoid_second, s.sigmoid_slope_of_value),
-    "relu": _kinked("relu", p.relu, p.relu_slope, s.zero, 0, (0.0,), p.relu_slope),
+    "identity": _smooth("identity", s.identity, s.identity_slope, s.zero, s.zero, s.identity_slope),
+    "tanh": _smooth(
+        "tanh", s.tanh, s.tanh_slope, s.tanh_second, t.tanh_third,
+        s.tanh_slope_of_value, s.tanh_second_of_value, t.tanh_third_of_value,
+    ),
+    "sigmoid": _smooth(
+        "sigmoid", s.sigmoid, s.sigmoid_slope, s.sigmoid_second, t.sigmoid_third,
+        s.sigmoid_slope_of_value, s.sigmoid_second_of_value, t.sigmoid_third_of_value,
+    ),
+    "relu": _kinked("relu", p.relu, p.relu_slope, s.zero, s.zero, 0, (0.0,), p.relu_slope),
     "leaky_relu": leaky_relu,
     "elu": elu,
-    "selu": _kinked("selu", p.selu, p.selu_slope, p.selu_second, 0, (0.0,)),
+    "selu": _kinked("selu", p.selu, p.selu_slope, p.selu_second, p.selu_second, 0, (0.0,)),
     "celu": celu,
-    "softplus": _smooth("softplus", s.softplus, s.sigmoid, s.sigmoid_slope),
-    "softsign": _kinked("softsign", p.softsign, p.softsign_slope, p.softsign_second, 1, (0.0,)),
-    "gelu": _smooth("gelu", s.gelu, s.gelu_slope, s.gelu_second),
-    "gelu_tanh": _smooth("gelu_tanh", s.gelu_tanh, s.gelu_tanh_slope, s.gelu_tanh_second),
-    "silu": _smooth("silu", s.silu, s.silu_slope, s.silu_second),
-    "mish": _smooth("mish", s.mish, s.mish_slope, s.mish_second),
+    "softplus": _smooth("softplus", s.softplus, s.sigmoid, s.sigmoid_slope, s.sigmoid_second),
+    "softsign": _kinked("softsign", p.softsign, p.softsign_slope, p.softsign_second, t.softsign_third, 1, (0.0,)),
+    "gelu": _smooth("gelu", s.gelu, s.gelu_slope, s.gelu_second, t.gelu_third),
+    "gelu_tanh": _smooth("gelu_tanh", s.gelu_tanh, s.gelu_tanh_slope, s.gelu_tanh_second, t.gelu_tanh_third),
+    "silu": _smooth("silu", s.silu, s.silu_slope, s.silu_second, t.silu_third),
+    "mish": _smooth("mish", s.mish, s.mish_slope, s.mish_second, t.mish_third),
     "hardtanh": hardtanh,
-    "hardsigmoid": _kinked("hardsigmoid", p.hardsigmoid, p.hardsigmoid_slope, s.zero, 0, (-3.0, 3.0)),
-    "logsigmoid": _smooth("logsigmoid", s.logsigmoid, s.logsigmoid_slope, s.logsigmoid_second),
-    "sin": _smooth("sin", s.sin, s.sin_slope, s.sin_second),
-    "square": _smooth("square", s.square, s.square_slope, s.square_second),
-}
+    "hardsigmoid": _kinked("hardsigmoid", p.hardsigmoid, p.hardsigmoid_slope, s.zero, s.zero, 0, (-3.0, 3.0)),
+    "logsigmoid": _smooth("logsigmoid", s.logsigmoid, s.logsigmoid_slope, s.logsigmoid_second, t.logsigmoid_third),
+    "sin": _smooth("sin", s.sin, s.sin_slope, s.sin_second, t.sin_third),
+    "square": _smooth("square", s.square, s.square_slope, s.square_second, s.zero),
+}  # fmt: skip
 
 NAMES = tuple(_MAKERS)
 """The names that `activation=` understands."""

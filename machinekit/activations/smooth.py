@@ -12,10 +12,13 @@ import math
 from ..arrays import Array, erfc, namespace, real
 
 __all__ = [
+    "TANH_CUBE",
+    "TANH_SCALE",
     "gelu",
     "gelu_second",
     "gelu_slope",
     "gelu_tanh",
+    "gelu_tanh_inner",
     "gelu_tanh_second",
     "gelu_tanh_slope",
     "identity",
@@ -25,10 +28,13 @@ __all__ = [
     "logsigmoid_second",
     "logsigmoid_slope",
     "mish",
+    "mish_parts",
     "mish_second",
     "mish_slope",
+    "normal_density",
     "sigmoid",
     "sigmoid_second",
+    "sigmoid_second_of_value",
     "sigmoid_slope",
     "sigmoid_slope_of_value",
     "silu",
@@ -43,15 +49,17 @@ __all__ = [
     "square_slope",
     "tanh",
     "tanh_second",
+    "tanh_second_of_value",
     "tanh_slope",
     "tanh_slope_of_value",
+    "within_tails",
     "zero",
 ]
 
 _ROOT = math.sqrt(0.5)
 _NORMAL = 1.0 / math.sqrt(2.0 * math.pi)
-_TANH_SCALE = math.sqrt(2.0 / math.pi)
-_TANH_CUBE = 0.044715
+TANH_SCALE = math.sqrt(2.0 / math.pi)
+TANH_CUBE = 0.044715
 
 
 def identity(y: Array) -> Array:
@@ -106,8 +114,15 @@ def tanh_slope_of_value(t: Array) -> Array:
 
 
 def tanh_second(y: Array) -> Array:
-    t = tanh(y)
-    return -2.0 * t * (1.0 - t * t)
+    return tanh_second_of_value(tanh(y))
+
+
+def tanh_second_of_value(t: Array) -> Array:
+    s = t * t
+    s -= 1.0
+    s *= t
+    s *= 2.0
+    return s
 
 
 def logistic_pair(y: Array) -> tuple[Array, Array]:
@@ -130,6 +145,10 @@ def sigmoid_slope(y: Array) -> Array:
 
 def sigmoid_slope_of_value(s: Array) -> Array:
     return s * (1.0 - s)
+
+
+def sigmoid_second_of_value(s: Array) -> Array:
+    return s * (1.0 - s) * (1.0 - 2.0 * s)
 
 
 def sigmoid_second(y: Array) -> Array:
@@ -169,7 +188,7 @@ def silu_second(y: Array) -> Array:
     return s * c * (2.0 + y * (c - s))
 
 
-def _mish_parts(y: Array) -> tuple[Array, Array]:
+def mish_parts(y: Array) -> tuple[Array, Array]:
     """Return t = tanh(softplus y) and 1 − t², from e = e^−|y|, without cancellation."""
     xp = namespace(y)
     negative = real(y) < 0
@@ -181,16 +200,16 @@ def _mish_parts(y: Array) -> tuple[Array, Array]:
 
 
 def mish(y: Array) -> Array:
-    return y * _mish_parts(y)[0]
+    return y * mish_parts(y)[0]
 
 
 def mish_slope(y: Array) -> Array:
-    t, rest = _mish_parts(y)
+    t, rest = mish_parts(y)
     return t + y * rest * sigmoid(y)
 
 
 def mish_second(y: Array) -> Array:
-    t, rest = _mish_parts(y)
+    t, rest = mish_parts(y)
     s, c = logistic_pair(y)
     return rest * s * (2.0 + y * (c - 2.0 * t * s))
 
@@ -199,45 +218,45 @@ def gelu(y: Array) -> Array:
     return 0.5 * y * erfc(-_ROOT * y)
 
 
-def _within(y: Array) -> Array:
+def within_tails(y: Array) -> Array:
     """y, taken to ±40 beyond, where every Gaussian and logistic tail has long vanished: no power overflows."""
     xp = namespace(y)
     low = xp.where(real(y) < -40.0, xp.full_like(y, -40.0), y)
     return xp.where(real(y) > 40.0, xp.full_like(y, 40.0), low)
 
 
-def _density(y: Array) -> Array:
+def normal_density(y: Array) -> Array:
     return _NORMAL * namespace(y).exp(-0.5 * (y * y))
 
 
 def gelu_slope(y: Array) -> Array:
-    y = _within(y)
-    return 0.5 * erfc(-_ROOT * y) + y * _density(y)
+    y = within_tails(y)
+    return 0.5 * erfc(-_ROOT * y) + y * normal_density(y)
 
 
 def gelu_second(y: Array) -> Array:
-    y = _within(y)
-    return _density(y) * (2.0 - y * y)
+    y = within_tails(y)
+    return normal_density(y) * (2.0 - y * y)
 
 
-def _gelu_inner(y: Array) -> Array:
+def gelu_tanh_inner(y: Array) -> Array:
     """2p with p = √(2/π)(y + 0.044715 y³): ½(1 + tanh p) is the logistic function of 2p."""
-    return 2.0 * _TANH_SCALE * (y + _TANH_CUBE * (y * y * y))
+    return 2.0 * TANH_SCALE * (y + TANH_CUBE * (y * y * y))
 
 
 def gelu_tanh(y: Array) -> Array:
-    return y * sigmoid(_gelu_inner(_within(y)))
+    return y * sigmoid(gelu_tanh_inner(within_tails(y)))
 
 
 def gelu_tanh_slope(y: Array) -> Array:
-    y = _within(y)
-    s, c = logistic_pair(_gelu_inner(y))
-    return s + y * s * c * (2.0 * _TANH_SCALE * (1.0 + 3.0 * _TANH_CUBE * (y * y)))
+    y = within_tails(y)
+    s, c = logistic_pair(gelu_tanh_inner(y))
+    return s + y * s * c * (2.0 * TANH_SCALE * (1.0 + 3.0 * TANH_CUBE * (y * y)))
 
 
 def gelu_tanh_second(y: Array) -> Array:
-    y = _within(y)
-    s, c = logistic_pair(_gelu_inner(y))
-    first = 2.0 * _TANH_SCALE * (1.0 + 3.0 * _TANH_CUBE * (y * y))
-    bent = 12.0 * _TANH_SCALE * _TANH_CUBE * y
+    y = within_tails(y)
+    s, c = logistic_pair(gelu_tanh_inner(y))
+    first = 2.0 * TANH_SCALE * (1.0 + 3.0 * TANH_CUBE * (y * y))
+    bent = 12.0 * TANH_SCALE * TANH_CUBE * y
     return s * c * (2.0 * first + y * ((c - s) * first * first + bent))

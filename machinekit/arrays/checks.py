@@ -110,6 +110,8 @@ def check_alike(owner: str, reference: Array, arrays: Mapping[str, Array]) -> No
     TypeError
         Naming the argument, both values and the call that mends it.
     """
+    if all(array is None or plainly_alike(array, reference) for array in arrays.values()):
+        return
     kind = precision(reference, owner)
     for name, array in arrays.items():
         if array is None:

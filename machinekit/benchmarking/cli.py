@@ -6,7 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..arrays import pick_backend
@@ -14,6 +14,7 @@ from .bars import judge
 from .competitors import installed, pick_peers
 from .environment import describe_environment, thread_variables
 from .figures import can_draw, draw_backward_forward, draw_scaling
+from .hessians import HESSIANS, format_hessians, run_hessians
 from .networks import format_networks, run_networks
 from .problem import Problem
 from .report import format_head, markdown, write
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table1", action="store_true", help="the paper's Table 1")
     parser.add_argument("--scaling", action="store_true", help="time against batch, width, depth and length")
     parser.add_argument("--networks", action="store_true", help="networks of ops: random DAGs and a U-Net, with torch")
+    parser.add_argument("--hessians", action="store_true", help="Hessian products, with torch and JAX")
     parser.add_argument("--seconds", type=float, default=4.0, help="measuring time to aim for, per workload")
     parser.add_argument("--output", metavar="DIR", help="where to write CSV, markdown and figures; none by default")
 
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         0 if every result was right and, in a full run, every bar that was measured held; else 1. A wrong
         argument gives 2.
     """
-    short = args.quick or args.table1 or args.scaling or args.networks
+    short = args.quick or args.table1 or args.scaling or args.networks or args.hessians
     try:
         names = pick_peers(args.peers or ("none" if short else "all"))
         workloads = pick_workloads(args.workload or (QUICK if args.quick else None))
@@ -72,7 +74,14 @@ def run(args: argparse.Namespace) -> int:
     if args.scaling:
         return _scaling(args, count, pace)
     if args.networks:
-        return _networks(args, count, pace)
+        outcomes = run_networks(args.dtype, args.backend, count, pace)
+        _page(args, "networks", _head(args, count, ("torch",)), format_networks(outcomes))
+        return int(any(o.wrong for o in outcomes))
+    if args.hessians:
+        chosen = args.workload or (HESSIANS[:2] if args.quick else HESSIANS)
+        products = run_hessians(args.dtype, args.backend, count, pace, chosen)
+        _page(args, "hessians", _head(args, count, ("torch", "jax")), format_hessians(products))
+        return int(any(o.remarks for o in products))
     return _table(args, [Problem.of(w, args.dtype, home, count) for w in workloads], names, pace)
 
 
@@ -113,28 +122,22 @@ def _scaling(args: argparse.Namespace, count: int, pace: Pace) -> int:
     for curve in CURVES:
         print(f"… {curve.id}", file=sys.stderr, flush=True)
         fits.append(run_curve(curve, args.dtype, args.backend, count, pace, points))
-    text = "\n\n".join(["# Scaling", format_head(_head(args, count)), format_fits(fits)]) + "\n"
-    print(text)
-    if args.output:
-        folder = Path(args.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "scaling.md"
-        page.write_text(text, encoding="utf-8")
-        _say([page], *(draw_scaling(fit, folder / f"scaling-{fit.curve.id}.png") for fit in fits))
+    if _page(args, "scaling", _head(args, count), format_fits(fits)):
+        _say([], *(draw_scaling(fit, Path(args.output) / f"scaling-{fit.curve.id}.png") for fit in fits))
     return 0
 
 
-def _networks(args: argparse.Namespace, count: int, pace: Pace) -> int:
-    outcomes = run_networks(args.dtype, args.backend, count, pace)
-    text = "\n\n".join(["# Networks", format_head(_head(args, count, ("torch",))), format_networks(outcomes)]) + "\n"
+def _page(args: argparse.Namespace, name: str, head: Mapping[str, str], table: str) -> Path | None:
+    """Print a page of one table, and write it where `output` says."""
+    text = "\n\n".join([f"# {name.capitalize()}", format_head(head), table]) + "\n"
     print(text)
-    if args.output:
-        folder = Path(args.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "networks.md"
-        page.write_text(text, encoding="utf-8")
-        _say([page])
-    return int(any(o.wrong for o in outcomes))
+    if not args.output:
+        return None
+    page = Path(args.output) / f"{name}.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text, encoding="utf-8")
+    _say([page])
+    return page
 
 
 def _head(
@@ -179,7 +182,7 @@ def _arguments(args: argparse.Namespace) -> list[str]:
     for name in ("backend", "dtype", "peers", "seconds", "output"):
         value = getattr(args, name)
         words += [] if value is None else [f"--{name}", str(value)]
-    words += [f"--{name}" for name in ("quick", "table1", "scaling", "networks") if getattr(args, name)]
+    words += [f"--{name}" for name in ("quick", "table1", "scaling", "networks", "hessians") if getattr(args, name)]
     return words + (["--workload", *args.workload] if args.workload else [])
 
 

@@ -9,16 +9,18 @@ where its loop unrolls to at most `_UNROLLED` steps, else the body of the time l
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .competitors import CannotExpressError, Competitor
+from .hessians import HessianPeer
 from .problem import Problem, Results
 from .slices import block_weights, from_blocks, from_windows, window_weights
 
-__all__ = ["build"]
+__all__ = ["build", "hessian"]
 
 _UNROLLED = 100
 
@@ -33,15 +35,36 @@ def build(problem: Problem, name: str = "torch") -> Competitor:
     CannotExpressError
         If the problem is on a GPU that this PyTorch cannot use.
     """
+    network = _network(problem)
+    if name == "torch-compile":
+        network.compile()
+    return _competitor(name, network, compiled=name == "torch-compile")
+
+
+def hessian(problem: Problem, along: np.ndarray) -> HessianPeer:
+    """Return the product of the Hessian with a direction by double back-propagation; raises what `build` does."""
+    network = _network(problem)
+    torch, y0, target = network.torch, network.y0.detach(), network.seed
+    direction = [network.tensor(part) for part in network.split(along)]
+
+    def gradient(**options: Any) -> Any:
+        r = network.run(y0, *network.weights) - target
+        value = 0.5 * (r * r).sum() / math.prod(problem.seed.shape[:-1])
+        return torch.autograd.grad(value, network.weights, **options)
+
+    def hessp() -> Any:
+        return torch.autograd.grad(gradient(create_graph=True), network.weights, direction)
+
+    return HessianPeer(gradient, hessp, lambda: network.join([network.host(part) for part in hessp()]))
+
+
+def _network(problem: Problem) -> _Network:
     torch = importlib.import_module("torch")
     torch.set_num_threads(problem.threads)
     if problem.on_gpu and not torch.cuda.is_available():
         raise CannotExpressError("this PyTorch sees no GPU")
     torch.backends.cudnn.allow_tf32 = False  # our products are full single precision
-    network = {"dense": _Dense, "conv": _Conv, "recurrent": _Recurrent}[problem.workload.kind](torch, problem)
-    if name == "torch-compile":
-        network.compile()
-    return _competitor(name, network, compiled=name == "torch-compile")
+    return {"dense": _Dense, "conv": _Conv, "recurrent": _Recurrent}[problem.workload.kind](torch, problem)
 
 
 class _Network:

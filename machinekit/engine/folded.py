@@ -28,6 +28,7 @@ class FoldedLine(Line):
     def _arrange(self) -> None:
         super()._arrange()
         self.x = [self.z]
+        self._reads = [self.reads(block) for block in self.partition.blocks]
         # y · probe is finite iff y is, and overflows for no finite y: a square root of the smallest normal number
         small = self.y[0].size <= _PROBE
         self._probed = self.y[0].reshape(-1) if small else self.y[0]
@@ -50,17 +51,20 @@ class FoldedLine(Line):
     def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
         """The rows run (own, later blocks, future) in a dual, (past, earlier blocks, own) otherwise."""
         present = self.present(weight)
-        past = self.past(weight) if self.memory else present[:, :0]
-        for block, kernel in zip(self.partition.blocks, kernels, strict=True):
-            own, parts = kernel.shape[0], [past[block], present[block, self.reads(block)]]
+        past = self.past(weight) if self.memory else None
+        for block, reads, kernel in zip(self.partition.blocks, self._reads, kernels, strict=True):
+            own, width = kernel.shape
+            if self.loaded is None:  # the identity stays when other weights come
+                first = 0 if self.backwards else width - own
+                kernel[:, first : first + own] = np.eye(own, dtype=self.dtype)
+            near = reads.stop - reads.start
             if self.backwards:
-                parts.reverse()
-            at = own if self.backwards else 0
-            for part in parts:
-                kernel[:, at : at + part.shape[1]] = part
-                at += part.shape[1]
-            first = 0 if self.backwards else kernel.shape[1] - own
-            kernel[:, first : first + own] = np.eye(own, dtype=self.dtype)
+                kernel[:, own : own + near] = present[block, reads]
+            else:
+                kernel[:, width - own - near : width - own] = present[block, reads]
+            if past is not None:
+                far = slice(own + near, None) if self.backwards else slice(0, width - own - near)
+                kernel[:, far] = past[block]
 
     def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """Product and pointwise step, index set by index set."""

@@ -8,7 +8,7 @@ the block's taps, a row per (channel, lag); and one product that pushes them to 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -167,7 +167,19 @@ class GridWorkspace(Workspace):
         """Return the rows of some channels among the taps of a box of lags."""
         return slice(channels.start * self.counts[r], channels.stop * self.counts[r])
 
+    def still(self, weight: np.ndarray | None, contract: str) -> None:
+        """See `Workspace.still`: the program without its pointwise steps, and without its products if none is asked."""
+        key = ("still", contract, weight is not None)
+        if key not in self._programs:
+            self._programs[key] = self._build(None, contract, push=weight is not None)
+        for call in self._programs[key]:
+            call()
+
     def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
+        """See `Workspace.build`."""
+        return self._build(partial(self.pointwise, sigma, added), contract)
+
+    def _build(self, pointwise: Callable[..., Program] | None, contract: str, push: bool = True) -> Program:
         """Time block by time block: the past of all blocks, then each block and its push to the later ones."""
         p = self.partition
         if contract and not self.outer:
@@ -181,18 +193,19 @@ class GridWorkspace(Workspace):
                 calls.append(partial(self._turn_to, i))
             for r in range(len(self.lags) - 1):
                 taps, copy = self._tap_copy(i, r, everyone)
-                calls += [copy, *self._push(self.kernels[r], taps, y)]
+                calls += [copy, *(self._push(self.kernels[r], taps, y) if push else ())]
                 if each:
                     calls.append(partial(self._product, taps, everyone, self.outer[r], first))
             for k in p.block_order:
                 block = p.blocks[k]
-                calls += self.pointwise(sigma, added, k, i, block, self.z_full[i][block])
+                if pointwise is not None:
+                    calls += pointwise(k, i, block, self.z_full[i][block])
                 later = slice(0, block.start) if CHANNELS in p.reverse else slice(block.stop, p.channels)
                 if later.stop == later.start:
                     continue
                 taps, copy = self._tap_copy(i, -1, block)
                 columns = self._rows(-1, block)
-                calls += [copy, *self._push(self.kernels[-1][later, columns], taps, y[later])]
+                calls += [copy, *(self._push(self.kernels[-1][later, columns], taps, y[later]) if push else ())]
                 if each:
                     calls.append(partial(self._product, taps, later, self.outer[-1][columns, later], first))
         if contract and self.whole:

@@ -8,7 +8,7 @@ what costs, and plain (`PlainLine`), where multiply-adds are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,12 +17,12 @@ import numpy as np
 from ..partitions import CHANNELS, Partition
 from .workspace import Program, Sheet, Workspace
 
-__all__ = ["Line", "is_line"]
+__all__ = ["Line", "copy_turned", "is_line"]
 
 _WHOLE_PRODUCT = 1 << 18
 """Multiply-adds per block below which a whole product is cheaper than its live half in several calls."""
 _TURNED = 64
-"""Channels that are transposed at a time."""
+"""Columns that are transposed at a time."""
 _MASKED = 64
 """Channels up to which one masked assignment is cheaper than one assignment for each block."""
 
@@ -44,17 +44,9 @@ class Line(Workspace):
     grid : tuple of int
         () for a dense machine, (times,) for a recurrent one.
     dtype : dtype
-    kernels : sequence of arrays, optional
     """
 
-    def __init__(
-        self,
-        partition: Partition,
-        samples: int,
-        grid: tuple[int, ...],
-        dtype: Any,
-        kernels: Sequence[np.ndarray] | None = None,
-    ) -> None:
+    def __init__(self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any) -> None:
         self.samples, self.grid = samples, grid
         self.times = grid[0] if grid else 1
         self.backwards = CHANNELS in partition.reverse
@@ -62,7 +54,7 @@ class Line(Workspace):
         self.memory = after if self.backwards else before
         self._primal: Any = None
         self._result: Any = None
-        super().__init__(partition, dtype, kernels)
+        super().__init__(partition, dtype)
 
     def _arrange(self) -> None:
         c, n, t = self.partition.channels, self.samples, self.times
@@ -110,6 +102,33 @@ class Line(Workspace):
         else:
             super().put(targets, native)
 
+    def still(self, weight: np.ndarray | None, contract: str) -> None:
+        """See `Workspace.still`. The weight is read where it lies: each entry once."""
+        if weight is not None:
+            t, c, n = self.times, self.partition.channels, self.samples
+            y, z = self.y[0].reshape(t, c, n), self.z.reshape(t, c, n)
+            self.multiply(weight, z, y) if self.grid else self.multiply(weight, z[0], y[0])
+        for call in self.contraction(contract):
+            call()
+
+    def multiply(self, weight: np.ndarray, z: np.ndarray, y: np.ndarray) -> None:
+        """Write W z to y, which is zero: the present block by block, then each lag at all times at once.
+
+        Parameters
+        ----------
+        z, y : arrays of shape ([time,] channel, sample)
+        """
+        present, t = self.present(weight), self.times
+        for block in self.partition.blocks:
+            reads = self.reads(block)
+            if reads.stop > reads.start:
+                np.matmul(present[block, reads], z[..., reads, :], out=y[..., block, :])
+        for lag in range(1, min(self.memory, t - 1) + 1):
+            early, late = slice(0, t - lag), slice(lag, t)
+            here, there = (early, late) if self.backwards else (late, early)
+            now = self.taps()[1].start
+            y[here] += np.matmul(weight[now - lag if self.backwards else now + lag].T, z[there])
+
     def primal(self, z: np.ndarray) -> None:
         """See `Workspace.primal`."""
         self._primal = z
@@ -122,12 +141,20 @@ class Line(Workspace):
     def contracted(self, z: np.ndarray) -> np.ndarray:
         """Return the weight cotangent of a call that is not tiled, once the sweep is done; see `collected`."""
         if not self.grid and self.whole_product:
-            out = z.dot(self.z.T)
-            self._clear(out)
-            return out
+            return self.outer(z, self.z)
         self.primal(z)
         for call in self.contraction("first"):
             call()
+        return self.collected()
+
+    def outer(self, z: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Return z vᵀ, zero where dead, of a dense machine; both of shape (channels, samples)."""
+        if self.whole_product:
+            out = z.dot(v.T)
+            self._clear(out)
+            return out
+        self._result = np.zeros((len(z), len(v)), self.dtype)
+        self._contract_blocks(z, v, self._result, True)
         return self.collected()
 
     def contraction(self, contract: str) -> Program:
@@ -145,8 +172,8 @@ class Line(Workspace):
         line, v = np.empty(((t + m) * n, c), self.dtype), np.empty((t * n, c), self.dtype)
         start, outside = (m * n, slice(0, m * n)) if self.backwards else (0, slice(t * n, None))
         line[outside] = 0
-        _turn(self._primal, line[start : start + t * n].reshape(t, n, c))
-        _turn(self.z.reshape(t, c, n), v.reshape(t, n, c))
+        copy_turned(line[start : start + t * n].reshape(t, n, c), self._primal.transpose(0, 2, 1))
+        copy_turned(v.reshape(t, n, c), self.z.reshape(t, c, n).transpose(0, 2, 1))
         present = self.partition.padding[0][0]  # tap of lag 0 in the machine, whose padding is swapped here
         for lag in range(m + 1):
             at, tap = ((m - lag) * n, present + lag) if self.backwards else (lag * n, present - lag)
@@ -201,8 +228,8 @@ class Line(Workspace):
         return dead
 
 
-def _turn(native: np.ndarray, rows: np.ndarray) -> None:
-    """Copy (time, channel, sample) to (time, sample, channel), some channels at a time for the sake of the cache."""
-    for at in range(0, rows.shape[2], _TURNED):
-        part = slice(at, at + _TURNED)
-        np.copyto(rows[:, :, part], native[:, part].transpose(0, 2, 1))
+def copy_turned(target: np.ndarray, source: np.ndarray) -> None:
+    """Copy arrays of different memory order some columns at a time, so that their lines stay in the first cache."""
+    for at in range(0, target.shape[-1], _TURNED):
+        part = (..., slice(at, at + _TURNED))
+        np.copyto(target[part], source[part])

@@ -7,114 +7,26 @@ for itself, so any number of threads may share a plan.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..activations import Blockwise, SlopeAt
-from ..partitions import Partition
 from .folded import FoldedLine
-from .grid import GridWorkspace, lag_boxes
-from .layout import Layout
-from .line import is_line
-from .plain import PlainLine
 from .slopes import slope_filler
+from .tiles import Tiles
 from .workspace import Program, Workspace
 
-__all__ = ["POOL", "NotFinite", "Plan"]
-
-_TILE_BYTES = 1 << 20
-"""Working set of a tile: what a step reads and writes stays in the second cache. Measured, see docs/speed.md."""
-_LINE_BYTES = 1 << 21
-"""The same for the line schedules."""
-_FOLD = 40_000
-"""Multiply-adds of an identity below which it is cheaper than one more array call; half of it where there is a past."""
-_OWN_BYTES = 1 << 22
-"""Size of y from which a call makes its own buffers and returns them, instead of copying out of pooled ones."""
-POOL = 8
-"""Workspaces that wait for the next call, for each size of tile."""
+__all__ = ["NotFinite", "Plan"]
 
 
 class NotFinite(ArithmeticError):
     """A start that is not finite stood beside an identity, where 0 · ∞ may have spread; solve by the reference."""
 
 
-class Plan(Layout):
-    """The compiled schedule of one partition for one batch and grid shape and one dtype.
-
-    Parameters
-    ----------
-    partition : Partition
-    lead : tuple of int
-        (*batch, *grid), no extent zero.
-    dtype : dtype
-    """
-
-    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
-        super().__init__(partition, lead, dtype)
-        self.line = is_line(partition)
-        self.tile = self._tile()
-        run = next((self.grid[a] for a in reversed(range(partition.axes)) if a not in partition.scan), self.samples)
-        self.samples_last = not self.line and self.tile >= run
-        if self.samples_last:
-            super().__init__(partition, lead, dtype, samples_last=True)
-        self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= (_FOLD // 2 if self.grid else _FOLD)
-        y_bytes = math.prod(lead) * partition.channels * self.dtype.itemsize
-        self.fresh = self.line and not self.fold and self.tile == self.samples and y_bytes >= _OWN_BYTES
-        self._pools: dict[int, deque[Workspace]] = {}
-        self._gathered: tuple[Any, list[np.ndarray]] = (None, [])
-
-    def _tile(self) -> int:
-        """Return the samples of a tile."""
-        p = self.partition
-        if self.line:
-            reach = sum(map(sum, p.padding)) + 1
-            sample, budget = 2 * reach * p.channels * self.dtype.itemsize, _LINE_BYTES
-        else:
-            spans = dict(zip(p.scan, p.time_block, strict=True))
-            at_once = math.prod(min(n, spans.get(a, n)) for a, n in enumerate(self.grid))
-            lags = math.prod(len(r) for r in lag_boxes(p)[1])
-            rows = 3 * p.channels + lags * max(p.sizes)
-            sample, budget = rows * at_once * self.dtype.itemsize, _TILE_BYTES
-        most = max(1, budget // max(sample, 1))
-        pieces = -(-self.samples // most)
-        return -(-self.samples // pieces)
-
-    # Workspaces ------------------------------------------------------------------------------
-
-    def take(self, samples: int, weight: np.ndarray) -> Workspace:
-        """Return a workspace for so many samples, loaded with a weight: from the pool, or new."""
-        try:
-            workspace = self._pools[samples].pop()
-        except (KeyError, IndexError):
-            workspace = self._new(samples, weight)
-        workspace.load(weight)
-        return workspace
-
-    def _new(self, samples: int, weight: np.ndarray) -> Workspace:
-        if not self.line:
-            return GridWorkspace(self.partition, samples, self.grid, self.dtype, self.samples_last)
-        if self.fold:
-            return FoldedLine(self.partition, samples, self.grid, self.dtype)
-        if not self.fresh:
-            return PlainLine(self.partition, samples, self.grid, self.dtype)
-        held, kernels = self._gathered
-        if held is not weight:
-            kernels = PlainLine.gathered(self.partition, weight, self.dtype)
-            self._gathered = (weight, kernels)
-        return PlainLine(self.partition, samples, self.grid, self.dtype, kernels)
-
-    def give(self, workspace: Workspace, samples: int) -> None:
-        """Put a workspace back; what exceeds the pool, or was made for one call, is dropped."""
-        if self.fresh:
-            return
-        pool = self._pools.get(samples)
-        if pool is None:
-            pool = self._pools.setdefault(samples, deque(maxlen=POOL))
-        pool.append(workspace)
+class Plan(Tiles):
+    """The compiled schedule of one partition for one batch and grid shape and one dtype; see `Tiles`."""
 
     # Running ---------------------------------------------------------------------------------
 
@@ -217,7 +129,7 @@ class Plan(Layout):
         if isinstance(workspace, FoldedLine) and not workspace.is_finite():
             raise NotFinite
 
-    def _store(self, workspace: Workspace, y: np.ndarray | None, z: np.ndarray) -> None:
+    def _store(self, workspace: Workspace, y: np.ndarray | None, z: np.ndarray | None) -> None:
         for target, sources in ((y, workspace.y_full), (z, workspace.z_full)):
             if target is not None:
                 for sheet, source in zip(workspace.sheets, sources, strict=True):
@@ -242,6 +154,7 @@ class Plan(Layout):
         sigma : Pointwise
             Of the machine; its slope is taken at the state.
         state : (y, z, σ(y) or None)
+            z is what the weight met; it may be another array than σ(y).
         seeds : (on z, on y)
             Arrays or None.
         dead : bool array of shape (*lag, in, out), or None
@@ -281,6 +194,46 @@ class Plan(Layout):
         if dead is not None:
             np.copyto(out, 0, where=dead)
         return u, v, out, bias
+
+    def products(
+        self, weight: np.ndarray | None, z: np.ndarray, primal: np.ndarray | None = None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the products of a sweep for a z that is known: nothing is solved, every step is taken at once.
+
+        Parameters
+        ----------
+        weight : array of shape (*lag, in, out), or None
+            Any kernel of this partition, zero where dead.
+        z : array of shape (*batch, *grid, channels)
+        primal : array of that shape, or None
+            Of the machine whose dual has this partition.
+
+        Returns
+        -------
+        W z, or None without a weight
+        Σ primal[g − ℓ] z[g] : the weight cotangent of that machine, or None without a primal
+        """
+        z, y = self.native(z), None if weight is None else self.empty()
+        other = None if primal is None else self.native(primal)
+        parts: list[np.ndarray] = []
+        for size, cuts in self.tiles():
+            workspace = self.take(size, None if self.line else weight, spare=True)
+            for k, cut in enumerate(cuts):
+                workspace.put(workspace.z_full, z[cut])
+                if weight is not None:
+                    for image in workspace.y:
+                        image[...] = 0
+                if other is not None:
+                    workspace.primal(other[cut])
+                contract = "" if other is None else "more" if k else "first"
+                workspace.still(weight, contract)
+                if y is not None:
+                    self._store(workspace, y[cut], None)
+            if other is not None:
+                parts.append(workspace.collected())
+            self.give(workspace, size)
+        out = None if not parts else parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        return None if y is None else self.user(y), out
 
 
 def _cut(array: np.ndarray | None, cut: tuple) -> np.ndarray | None:

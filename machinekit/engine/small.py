@@ -15,8 +15,9 @@ import numpy as np
 from ..activations import Blockwise, SlopeAt
 from ..partitions import Partition
 from .folded import FoldedLine
-from .plan import POOL, NotFinite, Plan
+from .plan import NotFinite, Plan
 from .slopes import slopes_into
+from .tiles import POOL
 
 __all__ = ["SmallPlan", "make_plan"]
 
@@ -94,16 +95,22 @@ class SmallPlan(Plan):
         """See `Plan.pullback`."""
         y, z, value = state
         seed, added = seeds
-        if added is not None or seed is None or seed.shape[-1] != self.channels or type(sigma) is not Blockwise:
+        narrow = added is not None and added.shape[-1] != self.channels
+        if seed is None or seed.shape[-1] != self.channels or narrow or type(sigma) is not Blockwise:
             return super().pullback(weight, sigma, state, seeds, dead, bias_shape, with_u)
         workspace = self._ready(weight)
+        other = value is not None and value is not z
         if self.plain:
             y, z, seed = y.T, z.T, seed.T
         else:
             y, z, seed = self.native(y), self.native(z), self.native(seed)
-        slopes_into(sigma, y, None if value is None else z, workspace.more("slope")[0], self.channel_axis)
+        if value is not None:
+            value = self.native(value) if other else z
+        slopes_into(sigma, y, value, workspace.more("slope")[0], self.channel_axis)
         workspace.x_full[0][...] = seed
-        for call in workspace.program(None, False):
+        if added is not None:
+            workspace.more("added")[0][...] = added.T if self.plain else self.native(added)
+        for call in workspace.program(None, added is not None):
             call()
         out = workspace.contracted(z)
         bias = None if bias_shape is None else workspace.z_full[0].sum(axis=self.summed)
@@ -111,6 +118,21 @@ class SmallPlan(Plan):
         if dead is not None:
             np.copyto(out, 0, where=dead)
         return u, v, out, bias
+
+    def products(
+        self, weight: np.ndarray | None, z: np.ndarray, primal: np.ndarray | None = None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """See `Plan.products`."""
+        if not self.plain or z.dtype != self.dtype or (primal is not None and primal.dtype != self.dtype):
+            return super().products(weight, z, primal)
+        workspace, y, out = self.take(self.samples, None), None, None
+        if weight is not None:
+            y = np.zeros((self.channels, self.samples), self.dtype)
+            workspace.multiply(weight, z.T, y)  # type: ignore[attr-defined]
+        if primal is not None:
+            out = workspace.outer(primal.T, z.T)  # type: ignore[attr-defined]
+        self._idle.append(workspace)  # type: ignore[arg-type]
+        return None if y is None else y.T, out
 
 
 def make_plan(partition: Partition, lead: tuple[int, ...], dtype: Any) -> Plan:

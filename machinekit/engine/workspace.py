@@ -64,8 +64,6 @@ class Workspace:
     ----------
     partition : Partition
     dtype : dtype
-    kernels : sequence of arrays, optional
-        Gathered weights to use as they are. By default buffers of its own, which `load` fills.
 
     Attributes
     ----------
@@ -80,16 +78,13 @@ class Workspace:
     x: list[np.ndarray]
     z_full: list[np.ndarray]
 
-    def __init__(self, partition: Partition, dtype: Any, kernels: Sequence[np.ndarray] | None = None) -> None:
+    def __init__(self, partition: Partition, dtype: Any) -> None:
         self.partition, self.dtype = partition, np.dtype(dtype)
         self.loaded: Any = None
-        self._programs: dict[Any, Program] = {}
-        self._last: tuple = (self, False, "", [])
+        self.forget()
         self._more: dict[str, list[np.ndarray]] = {}
-        self.own_kernels = kernels is None
         self._arrange()
-        shapes = self.kernel_shapes()
-        self.kernels = [np.zeros(s, self.dtype) for s in shapes] if kernels is None else list(kernels)
+        self.kernels = [np.zeros(shape, self.dtype) for shape in self.kernel_shapes()]
         self.x_full = [x.reshape(s.shape) for x, s in zip(self.x, self.sheets, strict=True)]
         self.y_full = [y.reshape(s.shape) for y, s in zip(self.y, self.sheets, strict=True)]
 
@@ -107,9 +102,14 @@ class Workspace:
 
     def load(self, weight: np.ndarray) -> None:
         """Gather a weight, unless it is the one gathered last. Weights of machines are never written to."""
-        if self.own_kernels and weight is not self.loaded:
+        if weight is not self.loaded:
             self.gather(weight, self.kernels)
             self.loaded = weight
+
+    def forget(self) -> None:
+        """Drop the programs, which are bound to the kernels."""
+        self._programs: dict[Any, Program] = {}
+        self._last: tuple = (self, False, "", [])
 
     def more(self, name: str) -> list[np.ndarray]:
         """Return extra buffers in the sheets' shapes: "slope", "added"."""
@@ -157,6 +157,18 @@ class Workspace:
     def build(self, sigma: Blockwise | None, added: bool, contract: str) -> Program:
         """Make the program; see `program`."""
         raise TypeError("a schedule builds its own program")
+
+    def still(self, weight: np.ndarray | None, contract: str) -> None:
+        """Fill y, which is zero, with W z for the z that stands in ``z_full``, and contract; see `Plan.products`.
+
+        Parameters
+        ----------
+        weight : array of shape (*lag, in, out), or None
+            Not necessarily the one loaded.
+        contract : {"", "first", "more"}
+            As for `program`.
+        """
+        raise TypeError("a schedule multiplies by its own weight")
 
     def pointwise(
         self, sigma: Blockwise | None, added: bool, block: int, sheet: int, rows: slice, z: np.ndarray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,12 +11,13 @@ from ..arrays import Array, add_to, check_alike, dtype_name, namespace, precisio
 from ..linear import rows, total_rows
 from ..machines.build import draw, integer, read_dtype, read_home
 from ..records import Cotangent, State, Tangent
-from .leaf import Leaf, given_array, zeros_or
+from .bilinear import Bilinear, Pulled, split_channels
+from .leaf import given_array, total
 
-__all__ = ["Affine", "draw_affine", "split_channels"]
+__all__ = ["Affine", "draw_affine"]
 
 
-class Affine(Leaf):
+class Affine(Bilinear):
     """The affine map y = x W + b over the last axis.
 
     Parameters
@@ -42,8 +42,8 @@ class Affine(Leaf):
     Notes
     -----
     Called with several arrays it reads their channel-wise concatenation and splits the cotangent
-    again. Tangent ẏ = ẋ W + x Ẇ + ḃ; dual x̄ = ȳ Wᵀ, W̄ = Σ xᵀ ȳ, b̄ = Σ ȳ, sums over the batch.
-    n_in · n_out multiply-adds per sample for each of the three products.
+    again. Tangent ẏ = ẋ W + x Ẇ + ḃ; dual x̄ = ȳ Wᵀ, W̄ = Σ xᵀ ȳ, b̄ = Σ ȳ, sums over the batch; its derivative
+    x̄˙ = ȳ˙ Wᵀ + ȳ Ẇᵀ, W̄˙ = Σ xᵀ ȳ˙ + ẋᵀ ȳ, b̄˙ = Σ ȳ˙. n_in · n_out multiply-adds per sample for each product.
 
     Examples
     --------
@@ -56,10 +56,6 @@ class Affine(Leaf):
     array([[3.],
            [4.]])
     """
-
-    weight: Array
-    bias: Array | None
-    reads_outputs = False
 
     def __init__(
         self,
@@ -116,12 +112,12 @@ class Affine(Leaf):
         """Return ẏ = ẋ W + x Ẇ + ḃ."""
         given = self._directions(state, inputs)
         along = self._along(parameters)
-        y = self._join(tuple(zeros_or(d, x) for d, x in zip(given, state.inputs, strict=True))) @ self.weight
+        moved = self._join_directions(given, state)
+        terms = [None if moved is None else moved @ self.weight]
         if "weight" in along:
-            y = y + self._join(state.inputs) @ along["weight"]
-        if "bias" in along:
-            y = y + along["bias"]
-        return Tangent((y,), given, parameters)
+            terms.append(self._join(state.inputs) @ along["weight"])
+        y = total(terms, state.outputs[0])
+        return Tangent((add_to(y, along["bias"]) if "bias" in along else y,), given, parameters)
 
     def pullback(self, state: State, y: Array | None = None) -> Cotangent:
         """Return x̄ = ȳ Wᵀ, split as the inputs were, W̄ = Σ xᵀ ȳ and b̄ = Σ ȳ."""
@@ -130,14 +126,18 @@ class Affine(Leaf):
     def pullback_into(self, into: Mapping[str, Array], state: State, y: Array | None = None) -> Cotangent:
         """Return the pullback, the cotangent of the weight in the memory given."""
         (seed,) = self._seeds(state, (y,))
-        flat = rows(seed)
         x = state.inputs[0] if len(state.inputs) == 1 else self._join(state.inputs)
-        # (samples, in)ᵀ @ (samples, out) -> (in, out)
-        parameters = {"weight": product(rows(x).T, flat, into.get("weight"))}
-        if self.bias is not None:
-            parameters["bias"] = total_rows(flat)
-        back = seed @ self.weight.T
+        back, weight = self._pull(state, self.weight, seed, x, into.get("weight"))
+        parameters = {"weight": weight} if self.bias is None else {"weight": weight, "bias": self._total(seed)}
         return Cotangent(split_channels(back, state.inputs), parameters, (y,))
+
+    def _pull(self, state: State, weight: Array | None, y: Array, x: Array | None, into: Any = None) -> Pulled:
+        # (samples, in)ᵀ @ (samples, out) -> (in, out)
+        outer = None if x is None else product(rows(x).T, rows(y), into)
+        return None if weight is None else y @ weight.T, outer
+
+    def _total(self, y: Array) -> Array:
+        return total_rows(rows(y))
 
 
 def draw_affine(
@@ -166,11 +166,3 @@ def draw_affine(
         check_alike("weight", weight, {"bias": given})
         return weight, given_array("bias", given, shape[-1:])
     return weight, home.zeros(shape[-1:], weight.dtype) if bias else None
-
-
-def split_channels(array: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Split the last axis as some arrays would be concatenated along it; parts own their memory."""
-    if len(like) == 1:
-        return (array,)
-    cuts = itertools.accumulate((a.shape[-1] for a in like), initial=0)
-    return tuple(array[(..., slice(a, b))] + 0 for a, b in itertools.pairwise(cuts))

@@ -42,8 +42,8 @@ class BatchNorm(Normalisation):
     The formulas of `LayerNorm`, with the groups over all axes but the channel: μ and σ² are functions of the
     whole batch, and both derivatives have their terms. The op does not change when it is run: the statistics of
     a batch are in ``state.saved`` (mean, variance, number of entries), and ``with_statistics(state)`` returns
-    the op that uses them for any later batch. There n = (x − mean)/d is affine in x, ṅ = ẋ/d and x̄ = n̄/d. A
-    batch of one position has y = bias.
+    the op that uses them for any later batch. There n = (x − mean)/d is affine in x, ṅ = ẋ/d, x̄ = n̄/d and
+    x̄˙ = n̄˙/d. A batch of one position has y = bias.
 
     Examples
     --------

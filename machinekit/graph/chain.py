@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from ..arrays import Array
 from ..records import Cotangent, State, Tangent
-from .container import Container
-from .op import check_op_kind, pullback, pushforward, solve
+from ..records.op import Arrays
+from .container import Container, records_inside
+from .op import check_op_kind, pullback, pullback_inputs, pullback_tangent, pushforward, solve
 from .sharing import Sharing
 
 __all__ = ["Chain"]
@@ -31,7 +32,7 @@ class Chain(Container):
 
     Notes
     -----
-    Tangents run forward, pullbacks backward, over the recorded states. Parameters are named
+    Tangents run forward, pullbacks and their derivatives backward, over the recorded states. Parameters are named
     ``"0.weight"``, deeper ``"0.1.weight"``; a shared one is listed once, under its first place, and
     its cotangents add; ``contributions`` has every place (Fleuret, EE-559 §4.1).
 
@@ -90,10 +91,56 @@ class Chain(Container):
 
     def pullback_into(self, into: Mapping[str, Array], state: State, *outputs: Array | None) -> Cotangent:
         """Return the pullback, cotangents of parameters in the memory given, as far as the ops can."""
+
+        def transpose(k: int, inner: State, seeds: Arrays) -> Cotangent:
+            return pullback(self.ops[k], inner, seeds, self.sharing.inside(into, self._names[k]))
+
+        return self._backward(state, outputs, transpose)
+
+    def pullback_inputs(self, state: State, *outputs: Array | None) -> Cotangent:
+        """Return `pullback` without the cotangents of the parameters, as far as the ops can leave them out."""
+
+        def transpose(k: int, inner: State, seeds: Arrays) -> Cotangent:
+            return pullback_inputs(self.ops[k], inner, seeds)
+
+        return self._backward(state, outputs, transpose, gather=False)
+
+    def pullback_tangent(
+        self, state: State, cotangent: Cotangent, tangent: Tangent, *outputs: Array | None
+    ) -> Cotangent:
+        """Return the derivative of the pullback, op by op, last op first.
+
+        The seeds of an op change by what this returns for the op behind it; places of a shared parameter add.
+
+        Parameters
+        ----------
+        cotangent : Cotangent
+            What `pullback`, or `pullback_inputs`, returned for this state and the seeds.
+        tangent : Tangent
+            What `pushforward` returned for this state.
+        *outputs : arrays or None
+            How the seeds change along that direction; None, and nothing at all, is zero.
+
+        Raises
+        ------
+        TypeError
+            A cotangent or a tangent of something else; an op without `pullback_tangent`, or not of class C¹.
+        """
+        cotangents, tangents = records_inside(self, cotangent, tangent)
+
+        def bend(k: int, inner: State, changes: Arrays) -> Cotangent:
+            return pullback_tangent(self.ops[k], inner, cotangents[k], tangents[k], changes)
+
+        return self._backward(state, outputs, bend)
+
+    def _backward(
+        self, state: State, outputs: Arrays, act: Callable[[int, State, Arrays], Cotangent], gather: bool = True
+    ) -> Cotangent:
+        """Run the action of each op, last op first, on what that of the op behind it returned."""
         seeds = outputs
         saved: dict[str, Cotangent] = {}
-        for name, op, inner in zip(self._names[::-1], self.ops[::-1], state.saved[::-1], strict=True):
-            cotangent = pullback(op, inner, seeds, self.sharing.inside(into, name))
-            saved[name], seeds = cotangent, cotangent.inputs
-        parameters, contributions = self.sharing.gather(saved)
+        for k, (name, inner) in reversed(list(enumerate(zip(self._names, state.saved, strict=True)))):
+            saved[name] = cotangent = act(k, inner, seeds)
+            seeds = cotangent.inputs
+        parameters, contributions = self.sharing.gather(saved) if gather else ({}, {})
         return Cotangent(seeds, parameters, outputs, tuple(saved.values())[::-1], contributions)

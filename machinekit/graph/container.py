@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import Array
-from .op import Op, moved
+from .op import Op, check_records, moved
 from .sharing import Sharing
 
-__all__ = ["Container"]
+__all__ = ["Container", "records_inside"]
 
 
 class Container(Op):
@@ -54,3 +54,25 @@ class Container(Op):
     def astype(self, dtype: Any) -> Self:
         """Return a copy in another precision or kind; see `Machine.astype`."""
         return self.with_parts(self.sharing.map(lambda _, leaf: moved(leaf, "astype", dtype)))
+
+
+def records_inside(container: Container, cotangent: Any, tangent: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the cotangents and the tangents of the ops inside, which those of a container keep.
+
+    Raises
+    ------
+    TypeError
+        If they are none of this container.
+    """
+    check_records(cotangent, tangent)
+    count = len(container.sharing.parts)
+    for name, given, verb in (
+        ("cotangent", cotangent, "pullback, or pullback_inputs,"),
+        ("tangent", tangent, "pushforward"),
+    ):
+        if not isinstance(given.saved, tuple) or len(given.saved) != count:
+            raise TypeError(
+                f"{name} is a {type(given).__name__} that does not hold one of each of the {count} ops; pass what "
+                f"{verb} of this {container._what} returned"
+            )
+    return cotangent.saved, tangent.saved

@@ -55,9 +55,10 @@ class Conv(Convolution):
 
     Called with several arrays it reads their channel-wise concatenation and splits the cotangent again.
     Tangent ẏ = W ẋ + Ẇ x + ḃ; dual x̄[q] = Σ_{s p + d (k−1−j) − before = q} ȳ[p] W[j]ᵀ, the map of
-    `ConvTranspose`; W̄[j] = Σ x[s p + d (k−1−j) − before]ᵀ ȳ[p], b̄ = Σ ȳ, sums over batch and positions.
-    Π k · n_in · n_out / groups multiply-adds per output position for each of the three (arXiv:2204.12786,
-    eqs. (10)–(14), here with stride and dilation).
+    `ConvTranspose`; W̄[j] = Σ x[s p + d (k−1−j) − before]ᵀ ȳ[p], b̄ = Σ ȳ, sums over batch and positions. The
+    derivative of the dual is the dual of ȳ˙ at (W, x) and that of ȳ at (Ẇ, ẋ). Π k · n_in · n_out / groups
+    multiply-adds per output position for each product (arXiv:2204.12786, eqs. (10)–(14), here with stride and
+    dilation).
 
     Examples
     --------
@@ -83,8 +84,14 @@ class Conv(Convolution):
     def _map(self, weight: Array, x: Array) -> Array:
         return strided.apply(self.geometry, weight, x)
 
-    def _cotangents(self, y: Array, x: Array) -> tuple[Array, Array]:
-        return strided.adjoint_and_weight(self.geometry, self.weight, x, y)
+    def _adjoint(self, weight: Array, y: Array, grid: tuple[int, ...]) -> Array:
+        return strided.adjoint(self.geometry, weight, y, grid)
+
+    def _outer(self, y: Array, x: Array) -> Array:
+        return strided.weight_cotangent(self.geometry, x, y)
+
+    def _both(self, weight: Array, y: Array, x: Array) -> tuple[Array, Array]:
+        return strided.adjoint_and_weight(self.geometry, weight, x, y)
 
     def _check(self, x: Array) -> None:
         check_windows("Conv", x, self.geometry)
@@ -117,8 +124,8 @@ class ConvTranspose(Convolution):
     -----
     The grid of y has s (m − 1) + d (k−1) + 1 + extra − before − after positions per axis, for m of x.
     Tangent ẏ = Wᵀ ẋ + Ẇᵀ x + ḃ; dual x̄ = W ȳ, the map of `Conv`; W̄[j] = Σ ȳ[s p + d (k−1−j) − before]ᵀ x[p],
-    b̄ = Σ ȳ. Forward and dual are those of `Conv` swapped, the same two functions; cost as there, per
-    position of x.
+    b̄ = Σ ȳ. Forward and dual are those of `Conv` swapped, the same two functions; cost and second derivatives
+    as there, per position of x.
 
     Examples
     --------
@@ -144,8 +151,14 @@ class ConvTranspose(Convolution):
     def _map(self, weight: Array, x: Array) -> Array:
         return strided.adjoint(self.geometry, weight, x, self.geometry.reached(x.shape[1:-1], self.extra))
 
-    def _cotangents(self, y: Array, x: Array) -> tuple[Array, Array]:
-        return strided.apply_and_weight(self.geometry, self.weight, y, x)
+    def _adjoint(self, weight: Array, y: Array, grid: tuple[int, ...]) -> Array:
+        return strided.apply(self.geometry, weight, y)
+
+    def _outer(self, y: Array, x: Array) -> Array:
+        return strided.weight_cotangent(self.geometry, y, x)
+
+    def _both(self, weight: Array, y: Array, x: Array) -> tuple[Array, Array]:
+        return strided.apply_and_weight(self.geometry, weight, y, x)
 
     def _check(self, x: Array) -> None:
         grid = grid_of("ConvTranspose", x, self.geometry.axes)

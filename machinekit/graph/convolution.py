@@ -12,19 +12,17 @@ from ..linear import rows
 from ..linear.taps import Strided
 from ..machines.build import draw, integer, read_dtype, read_home
 from ..records import Cotangent, State, Tangent
-from .affine import draw_affine, split_channels
-from .leaf import Leaf, given_array
+from .affine import draw_affine
+from .bilinear import Bilinear, Pulled, split_channels
+from .leaf import given_array, total
 from .windows import on_batch, on_samples, per_axis, read_axes, read_pairs, summary
 
 __all__ = ["Convolution"]
 
 
-class Convolution(Leaf):
+class Convolution(Bilinear):
     """What Conv and ConvTranspose share: everything but which of the two maps is the forward one."""
 
-    reads_outputs = False
-    weight: Array
-    bias: Array | None
     n_in: int
     n_out: int
     kernel_size: tuple[int, ...]
@@ -68,8 +66,16 @@ class Convolution(Leaf):
         """The linear part on samples."""
         raise NotImplementedError
 
-    def _cotangents(self, y: Array, x: Array) -> tuple[Array, Array]:
-        """Its adjoint on samples, and the cotangent of the weight."""
+    def _adjoint(self, weight: Array, y: Array, grid: tuple[int, ...]) -> Array:
+        """Its adjoint on samples."""
+        raise NotImplementedError
+
+    def _outer(self, y: Array, x: Array) -> Array:
+        """The cotangent of the weight."""
+        raise NotImplementedError
+
+    def _both(self, weight: Array, y: Array, x: Array) -> tuple[Array, Array]:
+        """The adjoint and the cotangent of the weight, with as few copies of windows as can be."""
         raise NotImplementedError
 
     def _check(self, x: Array) -> None:
@@ -112,14 +118,12 @@ class Convolution(Leaf):
 
     def pushforward(self, state: State, *inputs: Array | None, **parameters: Array) -> Tangent:
         """Return ẏ = W ẋ + Ẇ x + ḃ."""
-        given, along, xp = self._directions(state, inputs), self._along(parameters), namespace(self.weight)
-        terms = []
-        if any(d is not None for d in given):
-            filled = (xp.zeros_like(x) if d is None else d for d, x in zip(given, state.inputs, strict=True))
-            terms.append(self._map(self.weight, self._join(tuple(filled))))
+        given, along = self._directions(state, inputs), self._along(parameters)
+        moved = self._join_directions(given, state)
+        terms = [None if moved is None else self._map(self.weight, moved)]
         if "weight" in along:
             terms.append(self._map(along["weight"], self._join(state.inputs)))
-        y = sum(terms[1:], terms[0]) if terms else xp.zeros_like(on_samples(state.outputs[0], self.geometry.axes))
+        y = total(terms, on_samples(state.outputs[0], self.geometry.axes))
         if "bias" in along:
             y = add_to(y, along["bias"])
         return Tangent((on_batch(y, self._batch(state.outputs[0])),), given, parameters)
@@ -127,16 +131,26 @@ class Convolution(Leaf):
     def pullback(self, state: State, y: Array | None = None) -> Cotangent:
         """Return x̄ = Wᵀ ȳ, split as the inputs were, W̄ and b̄ = Σ ȳ."""
         (seed,) = self._seeds(state, (y,))
-        axes, x = self.geometry.axes, self._join(state.inputs)
-        flat = on_samples(seed, axes)
-        back, weight = self._cotangents(flat, x)
-        parameters = {"weight": weight}
-        if self.bias is not None:
-            positions = rows(flat)
-            # a product is several times faster than a sum over the first axis
-            ones = backend_of(flat).zeros(positions.shape[:1], flat.dtype) + 1.0
-            parameters["bias"] = ones @ positions
-        return Cotangent(split_channels(on_batch(back, self._batch(seed)), state.inputs), parameters, (y,))
+        back, weight = self._pull(state, self.weight, seed, self._join(state.inputs))
+        parameters = {"weight": weight} if self.bias is None else {"weight": weight, "bias": self._total(seed)}
+        return Cotangent(split_channels(back, state.inputs), parameters, (y,))
+
+    def _pull(self, state: State, weight: Array | None, y: Array, x: Array | None) -> Pulled:
+        axes = self.geometry.axes
+        flat, back, outer = on_samples(y, axes), None, None
+        if weight is not None and x is not None:
+            back, outer = self._both(weight, flat, x)
+        elif weight is not None:
+            back = self._adjoint(weight, flat, tuple(state.inputs[0].shape[-1 - axes : -1]))
+        elif x is not None:
+            outer = self._outer(flat, x)
+        return None if back is None else on_batch(back, self._batch(y)), outer
+
+    def _total(self, y: Array) -> Array:
+        positions = rows(y)
+        # a product is several times faster than a sum over the first axis
+        ones = backend_of(y).zeros(positions.shape[:1], y.dtype) + 1.0
+        return ones @ positions
 
 
 def _arrays(

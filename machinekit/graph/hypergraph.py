@@ -6,21 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Self
 
-from ..arrays import Array
-from ..records import GraphCotangent, GraphState, GraphTangent, State
-from . import order, sweeps
-from .container import Container
+from ..records import State
+from . import order
 from .edge import Edge
 from .linearized import Adjoint, Linearized, turn
 from .op import parameters
 from .portrait import Memory, describe, memory, to_dot
 from .reading import Shape, read_edges, read_spaces, read_terminals, try_edges
 from .sharing import Sharing
+from .verbs import NetworkVerbs
 
 __all__ = ["Hypergraph"]
 
 
-class Hypergraph(Container):
+class Hypergraph(NetworkVerbs):
     """A network: x = Σ_e f_e(x) + x0 on a sum of named spaces.
 
     Parameters
@@ -60,7 +59,8 @@ class Hypergraph(Container):
     later ones, so that by Theorem 2 of Vertechi & Bergomi (arXiv:2204.12786) the sum is a machine whose
     resolvent runs each edge once, ``h ← h + f_e h``. Its tangent and its dual are sums of linear edges on the
     same spaces, with arrows reversed for the dual: λ_s = x̄_s + Σ_e J_eᵀ λ over the edges e that read s
-    (Fleuret, EE-559 §4.1). Parameters are named ``"f1.weight"``, deeper ``"f1.0.weight"``.
+    (Fleuret, EE-559 §4.1); the derivative of the dual is λ̇_s = x̄˙_s + Σ_e (J_eᵀ λ)˙, once more the same sum.
+    Parameters are named ``"f1.weight"``, deeper ``"f1.0.weight"``.
 
     Examples
     --------
@@ -76,15 +76,8 @@ class Hypergraph(Container):
     (array([[6.]]), array([[15.]]), array([[3.]]))
     """
 
-    spaces: dict[str, Shape]
-    edges: tuple[Edge, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
     levels: list[tuple[str, ...]]
     _what = "network"
-    groups: tuple[tuple[int, ...], ...]
-    executor: Executor | None
-    like: Array | None
 
     def __init__(
         self,
@@ -214,48 +207,6 @@ class Hypergraph(Container):
     def to_dot(self) -> str:
         """Return the network in the language of Graphviz: spaces are ellipses, edges boxes, a rank per level."""
         return to_dot(self)
-
-    def solve(self, *inputs: Any) -> GraphState:
-        """Run every edge once, level by level.
-
-        Parameters
-        ----------
-        *inputs : arrays of shape (*batch, *space), or one mapping of space to array
-            In the order of the signature, or by name, of any space. None and what is missing is zero.
-
-        Raises
-        ------
-        ValueError, TypeError
-            No input at all; an unknown space; a shape that is not the space's; arrays of two libraries or
-            precisions; an edge whose op returns other outputs than its targets take.
-        """
-        return sweeps.solve_network(self, inputs)
-
-    def pushforward(self, state: State, *inputs: Any, **parameters: Array) -> GraphTangent:
-        """Return the directional derivative, level by level.
-
-        Parameters
-        ----------
-        *inputs : arrays or None, or one mapping of space to array
-            One per input of the state, or by name, of any space.
-        **parameters : arrays
-            Directions by listed name, as in ``**{"f1.weight": d}``.
-        """
-        return sweeps.push(self, state, inputs, parameters)
-
-    def pullback(self, state: State, *outputs: Any) -> GraphCotangent:
-        """Return the cotangents of all spaces and parameters, last level first.
-
-        Parameters
-        ----------
-        *outputs : arrays or None, or one mapping of space to array
-            A seed per output of the signature, or by name, on any space; None and what is missing is zero.
-        """
-        return sweeps.pull(self, state, outputs, self.sharing.memory())
-
-    def pullback_into(self, into: Mapping[str, Array], state: State, *outputs: Any) -> GraphCotangent:
-        """Return the pullback, cotangents of parameters in the memory given, as far as the ops can."""
-        return sweeps.pull(self, state, outputs, into)
 
 
 def _contents(edges: tuple[Edge, ...]) -> dict[str, Any]:

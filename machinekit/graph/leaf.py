@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ..arrays import (
     Array,
     Backend,
+    add_to,
     as_array,
     astype,
     backend_of,
@@ -22,17 +24,37 @@ from ..arrays import (
     to_host,
 )
 from ..machines.build import cast, read_dtype
-from ..records import State
-from .op import Op
+from ..records import Cotangent, State, Tangent
+from .op import Op, check_records
 
-__all__ = ["Leaf", "given_array", "zeros_or"]
+__all__ = ["Leaf", "Motion", "given_array", "total", "zeros_or"]
+
+
+class Motion(NamedTuple):
+    """What moves the pullback of an op of one output; None is zero.
+
+    Attributes
+    ----------
+    inputs : tuple of arrays or None
+        ẋ.
+    parameters : dict of str to array
+        The directions that are not zero.
+    seed, change : array or None
+        ȳ and ȳ˙.
+    """
+
+    inputs: tuple[Array | None, ...]
+    parameters: dict[str, Array]
+    seed: Array | None
+    change: Array | None
 
 
 class Leaf(Op):
     """Base of the built-in ops that are no containers: immutable, with named parameters and options.
 
-    A subclass sets its options and parameters once, by `_fill`, and writes the three formulas:
-    ``solve(*inputs)``, ``pushforward(state, *inputs, **parameters)``, ``pullback(state, *outputs)``.
+    A subclass sets its options and parameters once, by `_fill`, and writes the formulas: ``solve(*inputs)``,
+    ``pushforward(state, *inputs, **parameters)``, ``pullback(state, *outputs)`` and, unless it is `Linear`,
+    ``pullback_tangent(state, cotangent, tangent, *outputs)``.
     """
 
     _parameters: Mapping[str, Array]
@@ -144,16 +166,35 @@ class Leaf(Op):
 
     def _seeds(self, state: State, outputs: Sequence[Array | None]) -> tuple[Array, ...]:
         """Check seeds and return them, zeros for None; no seed at all is zero for each output."""
-        given = tuple(outputs) or (None,) * len(state.outputs)
-        if len(given) == 1 == len(state.outputs):
-            (seed,), (y,) = given, state.outputs
+        if len(outputs) == 1 == len(state.outputs):
+            (seed,), (y,) = outputs, state.outputs
             if seed is not None and plainly_alike(seed, y) and seed.shape == y.shape:
-                return given
+                return (seed,)
+        given = self._given(state, outputs)
+        return tuple(zeros_or(seed, y) for seed, y in zip(given, state.outputs, strict=True))
+
+    def _given(self, state: State, outputs: Sequence[Array | None]) -> tuple[Array | None, ...]:
+        """Check seeds, or their changes; no seed at all is zero for each output."""
+        given = tuple(outputs) or (None,) * len(state.outputs)
         if len(given) != len(state.outputs):
             raise TypeError(f"{len(given)} seeds for {len(state.outputs)} outputs; pass one per output, None is zero")
         for k, (y, seed) in enumerate(zip(state.outputs, given, strict=True)):
             _fits("y" if len(given) == 1 else f"outputs[{k}]", seed, y, "a seed has the output's")
-        return tuple(zeros_or(seed, y) for seed, y in zip(given, state.outputs, strict=True))
+        return given
+
+    def _motion(self, state: State, cotangent: Cotangent, tangent: Tangent, outputs: Sequence[Array | None]) -> Motion:
+        """Check what `pullback_tangent` of an op of one output is given."""
+        check_records(cotangent, tangent)
+        for name, found, like in (
+            ("cotangent.inputs", cotangent.inputs, state.inputs),
+            ("tangent.outputs", tangent.outputs, state.outputs),
+        ):
+            if len(found) != len(like):
+                raise TypeError(f"{name} has {len(found)} arrays but this state {len(like)}; pass that of this state")
+            for k, (a, b) in enumerate(zip(found, like, strict=True)):
+                _fits(f"{name}[{k}]", a, b, "at this state it has")
+        (seed,), (change,) = self._given(state, cotangent.outputs), self._given(state, outputs)
+        return Motion(self._directions(state, tangent.inputs), self._along(tangent.parameters), seed, change)
 
 
 def _fits(name: str, given: Array | None, like: Array, rule: str) -> None:
@@ -170,6 +211,12 @@ def _fits(name: str, given: Array | None, like: Array, rule: str) -> None:
 def zeros_or(given: Array | None, like: Array) -> Array:
     """Return an array, or zeros like another where it is None."""
     return namespace(like).zeros_like(like) if given is None else given
+
+
+def total(terms: Iterable[Array | None], like: Array) -> Array:
+    """Return the sum of arrays that are nobody else's, None being zero; zeros like another array if there is none."""
+    kept = [a for a in terms if a is not None]
+    return reduce(add_to, kept) if kept else namespace(like).zeros_like(like)
 
 
 def given_array(name: str, array: Array, shape: tuple[int, ...]) -> Array:

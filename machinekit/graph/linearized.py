@@ -6,13 +6,13 @@ from typing import Any
 
 from ..arrays import Array
 from ..records import Cotangent, State, Tangent
-from .op import Op, pullback, pushforward
+from .op import Linear, pullback, pushforward
 
 __all__ = ["Adjoint", "Linearized", "turn"]
 
 
-class _AtState(Op):
-    """A linear op that is given by another op at one of its states; it has no parameters."""
+class _AtState(Linear):
+    """A linear op that is given by another op at one of its states, which does not move; it has no parameters."""
 
     op: Any
     state: State

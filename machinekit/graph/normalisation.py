@@ -12,7 +12,7 @@ from ..arrays import Array, check_alike, dtype_name, namespace, near, precision
 from ..linear import sum_to
 from ..machines.build import read_dtype, read_home
 from ..records import Cotangent, State, Tangent
-from .leaf import Leaf, given_array
+from .leaf import Leaf, given_array, total
 
 __all__ = ["FORMS", "Normalisation", "Statistics", "mean_over", "read_gains"]
 
@@ -109,8 +109,42 @@ class Normalisation(Leaf):
             parameters["scale"] = sum_to(n * seed, self.last)
         if self.bias is not None:
             parameters["bias"] = sum_to(seed, self.last)
-        back = seed if self.scale is None else seed * self.scale
-        return Cotangent((self._jacobian(n, back, saved),), parameters, (y,))
+        return Cotangent((self._jacobian(n, self._scaled(seed), saved),), parameters, (y,))
+
+    def pullback_inputs(self, state: State, y: Array | None = None) -> Cotangent:
+        """Return x̄ without the sums for scale and bias."""
+        (seed,) = self._seeds(state, (y,))
+        saved = self._saved(state)
+        n = self._normal(state.inputs[0], saved)
+        return Cotangent((self._jacobian(n, self._scaled(seed), saved),), {}, (y,))
+
+    def pullback_tangent(
+        self, state: State, cotangent: Cotangent, tangent: Tangent, *outputs: Array | None
+    ) -> Cotangent:
+        """Return x̄˙ = J n̄˙ + J̇ n̄, n̄˙ = scale ⊙ ȳ˙ + Ṡ ⊙ ȳ, and Σ ṅ ⊙ ȳ + n ⊙ ȳ˙ and Σ ȳ˙ for scale and bias."""
+        at = self._motion(state, cotangent, tangent, outputs)
+        (direction,), saved, (x,) = at.inputs, self._saved(state), state.inputs
+        n = self._normal(x, saved)
+        moved = None if direction is None else self._jacobian(n, direction, saved)
+        terms = [] if at.change is None else [self._jacobian(n, self._scaled(at.change), saved)]
+        if at.seed is not None:
+            if "scale" in at.parameters:
+                terms.append(self._jacobian(n, at.seed * at.parameters["scale"], saved))
+            if moved is not None and self._fixed() is None:
+                back = (self._scaled(at.seed), cotangent.inputs[0])
+                terms.append(self._bent(n, (direction, moved), back, saved))
+        parameters = {}
+        if self.scale is not None:
+            sums = [None if a is None or b is None else a * b for a, b in ((moved, at.seed), (n, at.change))]
+            parameters["scale"] = sum_to(total(sums, n), self.last)
+        if self.bias is not None:
+            parameters["bias"] = (
+                namespace(n).zeros_like(self.bias) if at.change is None else sum_to(at.change, self.last)
+            )
+        return Cotangent((total(terms, x),), parameters, (at.change,))
+
+    def _scaled(self, y: Array) -> Array:
+        return y if self.scale is None else y * self.scale
 
     # The map x ↦ n ------------------------------------------------------------------------------
 
@@ -139,13 +173,33 @@ class Normalisation(Leaf):
         d = self._divisor(known.variance)
         if self._fixed() is not None:
             return a / d
-        axes, xp = self._axes(n), namespace(n)
-        slope = mean_over(n * a, axes)
+        axes = self._axes(n)
+        return (a - mean_over(a, axes) - n * (self._kappa(d, known) * mean_over(n * a, axes))) / d
+
+    def _kappa(self, d: Array, known: Statistics) -> Any:
+        if self.form == "sqrt":
+            return 1.0
+        xp, σ = namespace(d), namespace(d).sqrt(known.variance)
+        flat = σ == 0
+        return xp.where(flat, xp.zeros_like(d), d / xp.where(flat, xp.ones_like(σ), σ))
+
+    def _bent(self, n: Array, moved: tuple[Array, Array], back: tuple[Array, Array], known: Statistics) -> Array:
+        """Return J̇ n̄ = −(n (κ̇ m + κ mean(ṅ n̄)) + ṅ κ m + ḋ x̄)/d, m = mean(n n̄), ḋ = κ mean(n ẋ).
+
+        Parameters
+        ----------
+        moved : ẋ and ṅ
+        back : n̄ and x̄ = J n̄
+        """
+        axes, d, xp = self._axes(n), self._divisor(known.variance), namespace(n)
+        kappa, mean = self._kappa(d, known), mean_over(n * back[0], axes)
+        wider = kappa * mean_over(n * moved[0], axes)
+        slope = kappa * mean_over(moved[1] * back[0], axes)
         if self.form == "eps+sigma":
-            σ = xp.sqrt(known.variance)
-            flat = σ == 0
-            slope = xp.where(flat, xp.zeros_like(slope), slope * (d / xp.where(flat, xp.ones_like(σ), σ)))
-        return (a - mean_over(a, axes) - n * slope) / d
+            flat = known.variance == 0
+            square = xp.where(flat, xp.ones_like(known.variance), known.variance)
+            slope = slope - self.epsilon * wider / square * mean  # ḋ is 0 where σ is
+        return -(n * slope + moved[1] * (kappa * mean) + wider * back[1]) / d
 
 
 def mean_over(x: Array, axes: tuple[int, ...]) -> Array:

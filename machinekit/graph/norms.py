@@ -9,7 +9,7 @@ from typing import Any
 from ..arrays import Array, backend_of, namespace, real
 from ..machines.build import integer
 from ..records import Cotangent, State, Tangent
-from .leaf import Leaf
+from .leaf import Leaf, total
 from .normalisation import Normalisation, read_gains
 
 __all__ = ["LayerNorm", "Norm"]
@@ -27,10 +27,11 @@ class Norm(Leaf):
 
     Notes
     -----
-    y has shape (*batch, *grid, 1): the channel axis stays. ẏ = Σ x ẋ / y and x̄ = ȳ x / y. At y = 0 there is no
-    gradient; both derivatives are 0 there, without a warning. The sum of squares is scaled by the largest
-    entry, so that it neither overflows nor vanishes. Complex entries are squared without conjugation. One
-    multiply-add per entry forward, two backward (Fleuret, EE-559 §4.1, the output q = ‖x3‖).
+    y has shape (*batch, *grid, 1): the channel axis stays. ẏ = Σ x ẋ / y and x̄ = ȳ x / y, whose derivative is
+    x̄˙ = (ȳ˙ x + ȳ (ẋ − ẏ x / y))/y. At y = 0 there is no gradient; all derivatives are 0 there, without a
+    warning. The sum of squares is scaled by the largest entry, so that it neither overflows nor vanishes. Complex
+    entries are squared without conjugation. One multiply-add per entry forward, two backward (Fleuret, EE-559
+    §4.1, the output q = ‖x3‖).
 
     Examples
     --------
@@ -83,11 +84,26 @@ class Norm(Leaf):
         (seed,) = self._seeds(state, (y,))
         return Cotangent((seed * self._gradient(state),), {}, (y,))
 
+    def pullback_tangent(
+        self, state: State, cotangent: Cotangent, tangent: Tangent, *outputs: Array | None
+    ) -> Cotangent:
+        """Return x̄˙ = (ȳ˙ x + ȳ (ẋ − ẏ x / y))/y, 0 where y = 0."""
+        at = self._motion(state, cotangent, tangent, outputs)
+        (direction,), slope = at.inputs, self._gradient(state)
+        terms = [None if at.change is None else at.change * slope]
+        if direction is not None and at.seed is not None:
+            terms.append(at.seed * self._by_norm(state, direction - tangent.outputs[0] * slope))
+        return Cotangent((total(terms, state.inputs[0]),), {}, (at.change,))
+
     def _gradient(self, state: State) -> Array:
-        (x,), (y,) = state.inputs, state.outputs
+        return self._by_norm(state, state.inputs[0])
+
+    def _by_norm(self, state: State, a: Array) -> Array:
+        """Return a / y, 0 where y = 0."""
+        (y,) = state.outputs
         xp = namespace(y)
         none = y == 0
-        return xp.where(none, xp.zeros_like(x), x) / xp.where(none, xp.ones_like(y), y)
+        return xp.where(none, xp.zeros_like(a), a) / xp.where(none, xp.ones_like(y), y)
 
 
 class LayerNorm(Normalisation):
@@ -122,11 +138,13 @@ class LayerNorm(Normalisation):
         ṅ = (ẋ − mean ẋ − κ n mean(n ẋ))/d,    ẏ = ṅ ⊙ scale + n ⊙ (scale)˙ + (bias)˙
         n̄ = ȳ ⊙ scale,    x̄ = (n̄ − mean n̄ − κ n mean(n n̄))/d
         the scale's cotangent Σ n ⊙ ȳ, the bias's Σ ȳ, over all other axes
+        x̄˙ = J n̄˙ − (n (κ̇ mean(n n̄) + κ mean(ṅ n̄)) + ṅ κ mean(n n̄) + ḋ x̄)/d,    ḋ = κ mean(n ẋ)
+        the scale's Σ ṅ ⊙ ȳ + n ⊙ ȳ˙, the bias's Σ ȳ˙
 
-    where κ = 1 for √(ε + σ²) and d/σ for ε + σ. The Jacobian of n is symmetric, so tangent and dual are one
-    formula. At σ = 0 the form ε + σ has no derivative; that of σ is 0 there. n is 1/ε-Lipschitz for ε + σ and
-    ε^(−1/2)-Lipschitz for √(ε + σ²) (Roulet & Harchaoui, arXiv:2002.09051). Some eight operations per entry in
-    either direction; n is recomputed from x, not stored.
+    where κ = 1 for √(ε + σ²), κ = d/σ and κ̇ = −ε ḋ/σ² for ε + σ. The Jacobian J of n is symmetric, so tangent and
+    dual are one formula. At σ = 0 the form ε + σ has no derivative; those of σ and J are 0 there. n is
+    1/ε-Lipschitz for ε + σ and ε^(−1/2)-Lipschitz for √(ε + σ²) (Roulet & Harchaoui, arXiv:2002.09051). Some eight
+    operations per entry in either direction; n is recomputed from x, not stored.
 
     Examples
     --------

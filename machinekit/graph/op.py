@@ -15,14 +15,18 @@ from ..arrays import Array
 from ..records import Cotangent, State, Tangent
 
 __all__ = [
+    "Linear",
     "MissingVerb",
     "Op",
     "check_op_kind",
+    "check_records",
     "live_masks",
     "moved",
     "parameters",
     "parts",
     "pullback",
+    "pullback_inputs",
+    "pullback_tangent",
     "pushforward",
     "replace",
     "solve",
@@ -54,6 +58,31 @@ class Op:
     def parameters(self) -> dict[str, Array]:
         """Return the trainable arrays by name."""
         return {}
+
+    def pullback_inputs(self, state: State, *outputs: Any) -> Cotangent:
+        """Return `pullback`, without the cotangents of parameters where that saves work."""
+        return pullback(self, state, outputs)
+
+
+class Linear(Op):
+    """Mixin of the ops that are linear in their inputs and have no parameters: a pullback moves with its seeds only."""
+
+    def pullback_tangent(
+        self, state: State, cotangent: Cotangent, tangent: Tangent, *outputs: Array | None
+    ) -> Cotangent:
+        """Return x̄˙ = Jᵀ ȳ˙: the pullback of the change of the seeds, J being the same everywhere."""
+        check_records(cotangent, tangent)
+        return pullback(self, state, outputs)
+
+
+def check_records(cotangent: Any, tangent: Any) -> None:
+    """Raise TypeError unless these are answers of `pullback` and `pushforward`."""
+    for name, given, kind, verb in (
+        ("cotangent", cotangent, Cotangent, "pullback, or pullback_inputs,"),
+        ("tangent", tangent, Tangent, "pushforward"),
+    ):
+        if not isinstance(given, kind):
+            raise TypeError(f"{name} is a {type(given).__name__}; pass what {verb} returned for this state")
 
 
 def check_op_kind(op: Any, where: str) -> None:
@@ -104,6 +133,27 @@ def pullback(
     if given is not None:
         return given(into, state, *seeds)
     return _verb(op, "pullback", "back-propagation needs")(state, *seeds)
+
+
+def pullback_inputs(op: Any, state: State, seeds: Sequence[Array | None]) -> Cotangent:
+    """Return a cotangent that `pullback_tangent` can differentiate: without those of parameters, if the op can."""
+    given = getattr(op, "pullback_inputs", None)
+    if given is None:
+        return pullback(op, state, seeds)
+    if seeds and len(seeds) != len(state.outputs):
+        raise TypeError(f"{len(seeds)} seeds for {len(state.outputs)} outputs of {op!r}; pass one each, None is zero")
+    return given(state, *seeds)
+
+
+def pullback_tangent(
+    op: Any, state: State, cotangent: Cotangent, tangent: Tangent, seeds: Sequence[Array | None] = ()
+) -> Cotangent:
+    """Return the derivative of an op's pullback along a tangent, the seeds changing by `seeds`; None is zero."""
+    if seeds and len(seeds) != len(state.outputs):
+        raise TypeError(
+            f"{len(seeds)} changes of seeds for {len(state.outputs)} outputs of {op!r}; pass one each, None is zero"
+        )
+    return _verb(op, "pullback_tangent", "second derivatives need")(state, cotangent, tangent, *seeds)
 
 
 def moved(op: Any, verb: str, argument: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from ..activations import Activation, Blockwise, Diagonal, read_activation
 from ..arrays import Array, astype, namespace, real
 from ..records import Cotangent, State, Tangent
-from .leaf import Leaf
+from .leaf import Leaf, total
 from .shapes import axis_from_end
 
 __all__ = ["Pointwise", "Softmax"]
@@ -33,9 +33,9 @@ class Pointwise(Leaf):
 
     Notes
     -----
-    ẏ = σ′(x) ⊙ ẋ and x̄ = σ′(x) ⊙ ȳ. Where the activation has a formula for σ′ in terms of σ(x), such as 1 − y²
-    for tanh, the slope is computed from the stored y. No parameters; one σ, σ′ or product per entry
-    (arXiv:2204.12786, §3).
+    ẏ = σ′(x) ⊙ ẋ and x̄ = σ′(x) ⊙ ȳ, whose derivative is x̄˙ = σ″(x) ⊙ ẋ ⊙ ȳ + σ′(x) ⊙ ȳ˙ for σ of class C¹. Where
+    the activation has a formula for σ′ in terms of σ(x), such as 1 − y² for tanh, the slope is computed from the
+    stored y, and σ″ as well. No parameters; one σ, σ′ or product per entry (arXiv:2204.12786, §3).
 
     Examples
     --------
@@ -80,10 +80,33 @@ class Pointwise(Leaf):
         (seed,) = self._seeds(state, (y,))
         return Cotangent((_whole(self._slope(state) * seed),), {}, (y,))
 
+    def pullback_tangent(
+        self, state: State, cotangent: Cotangent, tangent: Tangent, *outputs: Array | None
+    ) -> Cotangent:
+        """Return x̄˙ = σ″(x) ⊙ ẋ ⊙ ȳ + σ′(x) ⊙ ȳ˙.
+
+        Raises
+        ------
+        TypeError
+            An activation that is not of class C¹.
+        """
+        self.activation.demand(1, "pullback_tangent")
+        at = self._motion(state, cotangent, tangent, outputs)
+        (direction,) = at.inputs
+        bent = None if direction is None or at.seed is None else self._second(state) * direction * at.seed
+        back = total([bent, None if at.change is None else self._slope(state) * at.change], state.inputs[0])
+        return Cotangent((_whole(back),), {}, (at.change,))
+
     def _slope(self, state: State) -> Array:
         of_value = _slope_of_value(self.activation)
         if of_value is None:
             return _applied(self.activation.derivative, state.inputs[0])
+        return _applied(of_value, state.outputs[0])
+
+    def _second(self, state: State) -> Array:
+        of_value = self.activation.second_of_value
+        if of_value is None or not self.reads_outputs:
+            return _applied(self.activation.second, state.inputs[0])
         return _applied(of_value, state.outputs[0])
 
 
@@ -105,8 +128,8 @@ class Softmax(Leaf):
     Notes
     -----
     The largest real part is subtracted first, so that nothing overflows; an entry of −∞ gets 0.
-    ẏ = y ⊙ (ẋ − Σ y ẋ) and, the Jacobian diag(y) − y yᵀ being symmetric, x̄ = y ⊙ (ȳ − Σ y ȳ). One exponential
-    per entry forward, three multiply-adds backward.
+    ẏ = y ⊙ (ẋ − Σ y ẋ) and, the Jacobian diag(y) − y yᵀ being symmetric, x̄ = y ⊙ (ȳ − Σ y ȳ); its derivative is
+    x̄˙ = y ⊙ (ȳ˙ − Σ y ȳ˙ − Σ ẏ ȳ) + ẏ ⊙ (ȳ − Σ y ȳ). One exponential per entry forward, three multiply-adds backward.
 
     Examples
     --------
@@ -154,10 +177,24 @@ class Softmax(Leaf):
         (seed,) = self._seeds(state, (y,))
         return Cotangent((self._jacobian(state, seed),), {}, (y,))
 
+    def pullback_tangent(
+        self, state: State, cotangent: Cotangent, tangent: Tangent, *outputs: Array | None
+    ) -> Cotangent:
+        """Return x̄˙ = y ⊙ (ȳ˙ − Σ y ȳ˙ − Σ ẏ ȳ) + ẏ ⊙ (ȳ − Σ y ȳ)."""
+        at = self._motion(state, cotangent, tangent, outputs)
+        (y,), (moved,) = state.outputs, tangent.outputs
+        terms = [None if at.change is None else self._jacobian(state, at.change)]
+        if at.inputs[0] is not None and at.seed is not None:
+            terms += [moved * (at.seed - self._sum(y * at.seed)), -y * self._sum(moved * at.seed)]
+        return Cotangent((total(terms, y),), {}, (at.change,))
+
     def _jacobian(self, state: State, a: Array) -> Array:
         (y,) = state.outputs
         part = y * a
-        return part - y * namespace(part).sum(part, axis=self.axis, keepdims=True)
+        return part - y * self._sum(part)
+
+    def _sum(self, a: Array) -> Array:
+        return namespace(a).sum(a, axis=self.axis, keepdims=True)
 
 
 def _whole(value: Array) -> Array:

@@ -11,13 +11,14 @@ from ..arrays import Array, astype, backend_of, namespace
 from ..machines.build import integer, read_sizes
 from ..records import Cotangent, State, Tangent
 from .leaf import Leaf, zeros_or
+from .op import Linear
 
 __all__ = ["Embed", "Select"]
 
 Span = tuple[int | None, int | None]
 
 
-class Select(Leaf):
+class Select(Linear, Leaf):
     """Some of the channels, in the order in which they are named.
 
     Parameters
@@ -120,7 +121,7 @@ class Select(Leaf):
         return namespace(x).concat(parts, axis=-1) if parts else astype(x[(..., slice(0, 0))])
 
 
-class Embed(Leaf):
+class Embed(Linear, Leaf):
     """All channels out of some: x where it belongs, zero elsewhere.
 
     Parameters

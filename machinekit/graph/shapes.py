@@ -11,11 +11,12 @@ from ..arrays import Array, astype, namespace, plus
 from ..machines.build import integer
 from ..records import Cotangent, State, Tangent
 from .leaf import Leaf, zeros_or
+from .op import Linear
 
 __all__ = ["Add", "Concatenate", "Reshape", "axis_from_end"]
 
 
-class Reshape(Leaf):
+class Reshape(Linear, Leaf):
     """Another shape of a sample, with the same entries in C order.
 
     Parameters
@@ -91,7 +92,7 @@ class Reshape(Leaf):
         return astype(namespace(x).reshape(x, (*x.shape[: x.ndim - len(old)], *new)))
 
 
-class Add(Leaf):
+class Add(Linear, Leaf):
     """The sum y = Σ x of any number of arrays of one shape.
 
     Raises
@@ -154,7 +155,7 @@ class Add(Leaf):
         return Cotangent(tuple(astype(seed) for _ in state.inputs), {}, (y,))
 
 
-class Concatenate(Leaf):
+class Concatenate(Linear, Leaf):
     """Arrays one behind the other along an axis.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The three sweeps of a hypergraph: forward, tangent, dual."""
+"""The four sweeps of a hypergraph: forward, tangent, dual, and the tangent of the dual."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..arrays import Array, astype, backend_of, namespace, plus
 from ..records import ByName, Cotangent, GraphCotangent, GraphState, GraphTangent, State, Tangent
+from .container import records_inside
 from .edge import Edge
-from .op import pullback, pushforward, solve
+from .op import pullback, pullback_inputs, pullback_tangent, pushforward, solve
 from .reading import Shape, check_outputs, read_inputs, read_named
 
 if TYPE_CHECKING:
-    from .hypergraph import Hypergraph
+    from .verbs import NetworkVerbs
 
-__all__ = ["pull", "push", "solve_network"]
+__all__ = ["pull", "pull_inputs", "pull_tangent", "push", "solve_network"]
 
 
 class _Values(dict[str, Any]):
@@ -43,7 +44,7 @@ class _Values(dict[str, Any]):
                 self[name] = astype(self[name])
 
 
-def solve_network(net: Hypergraph, inputs: Sequence[Any]) -> GraphState:
+def solve_network(net: NetworkVerbs, inputs: Sequence[Any]) -> GraphState:
     """Run every edge once: h ← h + f_e h, the sources of e being final."""
     given, full = read_inputs(inputs, net.inputs, net.spaces, net.like)
     values = _Values(full, next(iter(given.values())), given)
@@ -54,7 +55,7 @@ def solve_network(net: Hypergraph, inputs: Sequence[Any]) -> GraphState:
     return GraphState(ByName(tuple(given), given), ByName(net.outputs, spaces), saved, spaces)
 
 
-def push(net: Hypergraph, state: State, inputs: Sequence[Any], parameters: Mapping[str, Array]) -> GraphTangent:
+def push(net: NetworkVerbs, state: State, inputs: Sequence[Any], parameters: Mapping[str, Array]) -> GraphTangent:
     """Run the derivative of every edge once; None is a zero direction."""
     state = _own(state)
     along = net.sharing.distribute(parameters, "network")
@@ -72,7 +73,7 @@ def push(net: Hypergraph, state: State, inputs: Sequence[Any], parameters: Mappi
 
 
 def _forward(
-    net: Hypergraph,
+    net: NetworkVerbs,
     values: _Values,
     run: Callable[[int, Sequence[Any]], Any],
     read: Callable[[str], Array | None],
@@ -90,25 +91,60 @@ def _forward(
     return records
 
 
-def pull(net: Hypergraph, state: State, outputs: Sequence[Any], into: Mapping[str, Array]) -> GraphCotangent:
+def pull(net: NetworkVerbs, state: State, outputs: Sequence[Any], into: Mapping[str, Array]) -> GraphCotangent:
     """Run the transpose of every edge once, last level first: λ_s = seed + Σ Jᵀ λ over the edges that read s."""
     state = _own(state)
-    seeds = read_named("seed", net.outputs, state.spaces, outputs)
+
+    def transpose(k: int, seeds: Sequence[Array | None]) -> Cotangent:
+        edge = net.edges[k]
+        return pullback(edge.op, state.saved[k], seeds, net.sharing.inside(into, edge.name))
+
+    return _backward(net, state, read_named("seed", net.outputs, state.spaces, outputs), transpose)
+
+
+def pull_inputs(net: NetworkVerbs, state: State, outputs: Sequence[Any]) -> GraphCotangent:
+    """Run `pull` without the cotangents of the parameters, as far as the ops can leave them out."""
+    state = _own(state)
+
+    def transpose(k: int, seeds: Sequence[Array | None]) -> Cotangent:
+        return pullback_inputs(net.edges[k].op, state.saved[k], seeds)
+
+    return _backward(net, state, read_named("seed", net.outputs, state.spaces, outputs), transpose, gather=False)
+
+
+def pull_tangent(
+    net: NetworkVerbs, state: State, cotangent: Cotangent, tangent: Tangent, outputs: Sequence[Any]
+) -> GraphCotangent:
+    """Run the derivative of every transpose once: λ̇_s = change of the seed + Σ (Jᵀ λ)˙ over the edges that read s."""
+    state = _own(state)
+    cotangents, tangents = records_inside(net, cotangent, tangent)
+
+    def bend(k: int, changes: Sequence[Array | None]) -> Cotangent:
+        return pullback_tangent(net.edges[k].op, state.saved[k], cotangents[k], tangents[k], changes)
+
+    changes = read_named("change of the seed", net.outputs, state.spaces, outputs)
+    return _backward(net, state, changes, bend, "pullback_tangent")
+
+
+def _backward(
+    net: NetworkVerbs,
+    state: GraphState,
+    seeds: Mapping[str, Array | None],
+    act: Callable[[int, Sequence[Array | None]], Cotangent],
+    verb: str = "pullback",
+    gather: bool = True,
+) -> GraphCotangent:
+    """Run the action of every edge on what has come to its targets, last level first, and add up at its sources."""
     values = _Values({}, None, seeds)
     saved: dict[str, Cotangent] = {}
-
-    def transpose(k: int) -> Cotangent:
-        edge = net.edges[k]
-        memory = net.sharing.inside(into, edge.name)
-        return pullback(edge.op, state.saved[k], [values.get(t) for t in edge.targets], memory)
-
     for group in reversed(net.groups):
-        for k, cotangent in zip(group, list(_each(net, group)(transpose, group)), strict=True):
+        arrived = [[values.get(t) for t in net.edges[k].targets] for k in group]
+        for k, cotangent in zip(group, list(_each(net, group)(act, group, arrived)), strict=True):
             edge = net.edges[k]
             saved[edge.name] = cotangent
             if len(cotangent.inputs) != len(edge.sources):
                 raise ValueError(
-                    f"the edge {edge.name!r} reads {', '.join(edge.sources)} but its op's pullback returned "
+                    f"the edge {edge.name!r} reads {', '.join(edge.sources)} but its op's {verb} returned "
                     f"{len(cotangent.inputs)} cotangents; return one per input"
                 )
             for source, image in zip(edge.sources, cotangent.inputs, strict=True):
@@ -117,13 +153,13 @@ def pull(net: Hypergraph, state: State, outputs: Sequence[Any], into: Mapping[st
         if values.get(name) is None:
             values[name] = namespace(value).zeros_like(value)
     values.own(net.spaces, seeds)
-    parameters, contributions = net.sharing.gather(saved)
+    parameters, contributions = net.sharing.gather(saved) if gather else ({}, {})
     inputs = ByName(state.inputs.names, values)
     each = tuple(saved[e.name] for e in net.edges)
     return GraphCotangent(inputs, parameters, tuple(seeds.values()), each, contributions)
 
 
-def _each(net: Hypergraph, group: Sequence[int]) -> Callable[..., Iterable[Any]]:
+def _each(net: NetworkVerbs, group: Sequence[int]) -> Callable[..., Iterable[Any]]:
     return map if net.executor is None or len(group) == 1 else net.executor.map
 
 

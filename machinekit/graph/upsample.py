@@ -7,6 +7,7 @@ from typing import Any
 from ..arrays import Array, namespace, near
 from ..records import Cotangent, State, Tangent
 from .leaf import Leaf
+from .op import Linear
 from .windows import grid_of, on_batch, on_samples, per_axis, read_axes
 
 __all__ = ["Upsample"]
@@ -14,7 +15,7 @@ __all__ = ["Upsample"]
 METHODS = ("nearest", "linear")
 
 
-class Upsample(Leaf):
+class Upsample(Linear, Leaf):
     """A grid with `factor` positions for each one, filled by repetition or linear interpolation.
 
     Parameters

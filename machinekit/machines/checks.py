@@ -9,12 +9,21 @@ import numpy as np
 
 from ..activations import Diagonal
 from ..arrays import Array, backend_of, check_alike, namespace
-from ..records import MachineState, State
+from ..records import MachineState, MachineTangent, State
 
 if TYPE_CHECKING:
     from .form import Form
 
-__all__ = ["check_arrays", "check_direction", "check_signals", "check_state", "dual_key", "widen"]
+__all__ = [
+    "check_arrays",
+    "check_cotangent",
+    "check_direction",
+    "check_signals",
+    "check_state",
+    "check_tangent",
+    "dual_key",
+    "widen",
+]
 
 
 def check_arrays(machine: Form, arrays: Mapping[str, Array]) -> None:
@@ -105,6 +114,37 @@ def check_state(machine: Form, state: State) -> MachineState:
         )
     _check_slope(machine, tuple(state.y.shape[:-1]))
     return state
+
+
+def check_cotangent(machine: Form, state: MachineState, cotangent: Any) -> tuple[Array, Array]:
+    """Return (u, v), the dual solution that a cotangent of this machine at this state keeps."""
+    dual = getattr(cotangent, "saved", None)
+    if not isinstance(dual, MachineState):
+        raise TypeError(
+            f"cotangent is a {type(cotangent).__name__}; pass what machine.pullback, or pullback_inputs, returned"
+        )
+    if tuple(dual.z.shape) != tuple(state.y.shape):
+        raise ValueError(
+            f"the cotangent has v of shape {tuple(dual.z.shape)} but the state has y of shape "
+            f"{tuple(state.y.shape)}; pass the cotangent of this state"
+        )
+    check_arrays(machine, {"cotangent.saved.z": dual.z})
+    return dual.y, dual.z
+
+
+def check_tangent(machine: Form, state: MachineState, tangent: Any) -> MachineTangent:
+    """Return a tangent that belongs to a state of this machine."""
+    if not isinstance(tangent, MachineTangent):
+        raise TypeError(
+            f"along is a {type(tangent).__name__}; pass what machine.pushforward returned, or a mapping of directions"
+        )
+    if tuple(tangent.y.shape) != tuple(state.y.shape):
+        raise ValueError(
+            f"the tangent has y of shape {tuple(tangent.y.shape)} but the state has {tuple(state.y.shape)}; "
+            "pass the tangent of this state"
+        )
+    check_arrays(machine, {"along.y": tangent.y, "along.z": tangent.z})
+    return tangent
 
 
 def check_direction(machine: Form, name: str, array: Any) -> None:

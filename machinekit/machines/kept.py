@@ -77,7 +77,9 @@ class Kept:
         """Return the plan for a shape, of this machine or of its dual; None where only the reference runs."""
         if not isinstance(self.weight, np.ndarray) or 0 in lead or not self.partition.channels:
             return None
-        dtype = np.result_type(self.dtype, *(a for a in arrays if a is not None))
+        dtype = self.dtype
+        if any(a is not None and a.dtype != dtype for a in arrays):
+            dtype = np.result_type(dtype, *(a for a in arrays if a is not None))
         return self._plans.plan(self._mirrored.partition if dual else self.partition, lead, dtype)
 
     def _remember(self, shapes: tuple, plan: Plan) -> None:

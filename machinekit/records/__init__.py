@@ -1,6 +1,7 @@
 """The frozen answers of the verbs: State, Tangent, Cotangent, of ops and of machines."""
 
 from .graph import ByName, GraphCotangent, GraphState, GraphTangent
+from .jet import Jet, JetCotangent, JetTangent
 from .machine import DualState, MachineCotangent, MachineState, MachineTangent, machine_state
 from .op import Cotangent, State, Tangent
 
@@ -11,6 +12,9 @@ __all__ = [
     "GraphCotangent",
     "GraphState",
     "GraphTangent",
+    "Jet",
+    "JetCotangent",
+    "JetTangent",
     "MachineCotangent",
     "MachineState",
     "MachineTangent",

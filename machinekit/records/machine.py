@@ -9,10 +9,10 @@ from typing import Any
 from ..arrays import Array
 from .op import NOTHING, Arrays, Cotangent, State, Tangent
 
-__all__ = ["DualState", "MachineCotangent", "MachineState", "MachineTangent", "machine_state"]
+__all__ = ["DualState", "MachineCotangent", "MachineState", "MachineTangent", "cut", "lazy", "machine_state"]
 
 
-class _lazy:
+class lazy:
     """An attribute computed when first asked for and then kept: `functools.cached_property` without its lock."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
@@ -89,7 +89,7 @@ class DualState(MachineState):
             "info": NOTHING, "of": None, "saved": None,
         })  # fmt: skip
 
-    @_lazy
+    @lazy
     def y(self) -> Array:
         """u = Wᵀ v + u0."""
         return self._make_u()
@@ -109,15 +109,25 @@ def machine_state(y: Array, z: Array, inputs: Arrays, widths: tuple[int, int], o
 
 
 class MachineTangent(Tangent):
-    """The derivative (ẏ, ż) of a machine's state, as ``.y`` and ``.z``."""
+    """The derivative (ẏ, ż) of a machine's state, as ``.y`` and ``.z``.
+
+    Attributes
+    ----------
+    y, z : arrays of shape (*batch, *grid, channel)
+    moved : array or None
+        The direction of the weight, projected onto its live part.
+    """
 
     _shown = ("y", "z")
     y: Array
     z: Array
+    moved: Array | None
 
-    def __init__(self, y: Array, z: Array, inputs: Arrays, parameters: Mapping[str, Array]) -> None:
+    def __init__(
+        self, y: Array, z: Array, inputs: Arrays, parameters: Mapping[str, Array], moved: Array | None = None
+    ) -> None:
         super().__init__((z,), inputs, parameters)
-        self.__dict__.update(y=y, z=z)
+        self.__dict__.update(y=y, z=z, moved=moved)
 
 
 class MachineCotangent(Cotangent):
@@ -127,7 +137,7 @@ class MachineCotangent(Cotangent):
     ----------
     y0, z0 : arrays
         Cotangents of the inputs, with the inputs' own channel counts: the dual solution's v and u.
-    weight : array of shape (*lag, in, out)
+    weight : array of shape (*lag, in, out), or None from `pullback_inputs`
     bias, slope : array or None
         None where the machine has no bias, or is not linear.
     saved : State
@@ -137,7 +147,7 @@ class MachineCotangent(Cotangent):
     """
 
     _shown = ("y0", "z0", "parameters")
-    weight: Array
+    weight: Array | None
     bias: Array | None
     slope: Array | None
     saved: MachineState
@@ -154,26 +164,26 @@ class MachineCotangent(Cotangent):
         slope: Array | None,
     ) -> None:
         object.__setattr__(self, "__dict__", {
-            "saved": saved, "outputs": seeds, "parameters": parameters, "weight": parameters["weight"],
+            "saved": saved, "outputs": seeds, "parameters": parameters, "weight": parameters.get("weight"),
             "bias": parameters.get("bias"), "slope": slope, "contributions": NOTHING, "_widths": widths,
             "_arity": arity,
         })  # fmt: skip
 
-    @_lazy
+    @lazy
     def y0(self) -> Array:
         """v, cut to the channels of y0."""
-        return _cut(self.saved.z, self._widths[0])
+        return cut(self.saved.z, self._widths[0])
 
-    @_lazy
+    @lazy
     def z0(self) -> Array:
         """u, cut to the channels of z0."""
-        return _cut(self.saved.y, self._widths[1])
+        return cut(self.saved.y, self._widths[1])
 
-    @_lazy
+    @lazy
     def inputs(self) -> Arrays:
         """The cotangents of the state's inputs."""
         return (self.y0, self.z0)[: self._arity]
 
 
-def _cut(array: Array, width: int) -> Array:
+def cut(array: Array, width: int) -> Array:
     return array if width == array.shape[-1] else array[(..., slice(0, width))]

@@ -22,6 +22,7 @@ from ..graph import (
     Edge,
     Embed,
     Hypergraph,
+    JetOp,
     LayerNorm,
     MaxPool,
     Norm,
@@ -35,6 +36,7 @@ from ..graph.leaf import Leaf
 from ..machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine
 from ..machines.build import Given, read_order, read_padding, read_sizes
 from ..partitions import Partition
+from ..training import Represented
 
 __all__ = ["Reader", "Writer", "own_names"]
 
@@ -204,6 +206,28 @@ def _network_from(cls: type[Hypergraph], spec: Spec, reader: Reader, number: int
     return cls({name: tuple(shape) for name, shape in spec["spaces"].items()}, edges, spec["ends"])
 
 
+def _represented_spec(op: Any, writer: Writer) -> Spec:
+    spec: Spec = {"op": writer.add(op.op, "the op that is represented"), "axis": op.axis}
+    theta = op.parameters()
+    spec["bases"] = {name: writer.array(f"basis.{name}", basis) for name, basis in op.bases.items()}
+    spec["coefficients"] = {name: writer.array(f"coefficients.{name}", theta[name]) for name in op.bases}
+    return spec
+
+
+def _represented_from(cls: type[Represented], spec: Spec, reader: Reader, number: int) -> Represented:
+    bases = {name: reader.host(key) for name, key in spec["bases"].items()}
+    theta = {name: reader.array(key) for name, key in spec["coefficients"].items()}
+    return cls(reader.op(spec["op"], number), axis=spec["axis"], **bases).replace(**theta)
+
+
+def _jet_spec(op: Any, writer: Writer) -> Spec:
+    return {"machine": writer.add(op.machine, "the machine of the jet"), "order": op.order}
+
+
+def _jet_from(cls: type[JetOp], spec: Spec, reader: Reader, number: int) -> JetOp:
+    return cls(reader.op(spec["machine"], number), spec["order"])
+
+
 class _Kind(NamedTuple):
     cls: Any
     to_spec: Callable[[Any, Writer], Spec]
@@ -222,7 +246,9 @@ _KINDS: Mapping[str, _Kind] = {
     "RecurrentMachine": _Kind(RecurrentMachine, _machine_spec, _machine_from),
     "GridMachine": _Kind(GridMachine, _machine_spec, _machine_from),
     "Affine": _Kind(Affine, _affine_spec, _affine_from),
+    "Represented": _Kind(Represented, _represented_spec, _represented_from),
     "Chain": _Kind(Chain, _chain_spec, _chain_from),
+    "JetOp": _Kind(JetOp, _jet_spec, _jet_from),
     "Hypergraph": _Kind(Hypergraph, _network_spec, _network_from),
     **{cls.__name__: _Kind(cls, _leaf_spec, _leaf_from) for cls in _LEAVES},
 }
@@ -236,7 +262,7 @@ def _is_built_in(activation: Activation) -> bool:
         made = get_activation(activation.name, **dict(activation.options))
     except (TypeError, ValueError):
         return False
-    return all(_same(getattr(activation, f), getattr(made, f)) for f in ("value", "derivative", "second"))
+    return all(_same(getattr(activation, f), getattr(made, f)) for f in ("value", "derivative", "second", "third"))
 
 
 def _same(f: Any, g: Any) -> bool:

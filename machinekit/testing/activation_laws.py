@@ -22,11 +22,8 @@ def activation_findings(a: Activation, rng: np.random.Generator, dtype: str) -> 
         y = y[np.abs(y - kink) > 1e-2]
     return [
         *_derivative("σ′", a.value, a.derivative, y),
-        *(
-            _derivative("σ″", a.derivative, a.second, y)
-            if _has(a.second)
-            else [skipped("σ″", "the activation has none")]
-        ),
+        *_if_there("σ″", a.derivative, a.second, y),
+        *_if_there("σ‴", a.second, a.third, y),
         *_class(a),
         *_stability(a),
         *_dtypes(a, y, dtype),
@@ -39,6 +36,16 @@ def _has(function: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _if_there(name: str, lower: Any, upper: Any, y: np.ndarray) -> list[Finding]:
+    return _derivative(name, lower, upper, y) if _has(upper) else [skipped(name, "the activation has none")]
+
+
+def _orders(a: Activation) -> list[tuple[str, Any]]:
+    """Return σ and those of its derivatives that it has, by name."""
+    orders = [("σ", a.value), ("σ′", a.derivative), ("σ″", a.second), ("σ‴", a.third)]
+    return [(name, function) for name, function in orders if _has(function)]
 
 
 def _derivative(name: str, lower: Any, upper: Any, y: np.ndarray) -> list[Finding]:
@@ -67,10 +74,9 @@ def _compared(name: str, lower: Any, upper: Any, y: np.ndarray) -> list[Finding]
 def _class(a: Activation) -> list[Finding]:
     """A map of class C^k has k continuous derivatives: no jump at any declared kink."""
     findings = []
-    orders = [("σ", a.value), ("σ′", a.derivative), ("σ″", a.second)]
     for kink in a.kinks:
-        for order, (name, function) in enumerate(orders):
-            if order > a.smoothness or not _has(function):
+        for order, (name, function) in enumerate(_orders(a)):
+            if order > a.smoothness:
                 continue
             gap = 1e-9
             left, right = function(np.array([kink - gap])), function(np.array([kink + gap]))
@@ -83,9 +89,7 @@ def _stability(a: Activation) -> list[Finding]:
     """Values and derivatives at ±1e4 are finite and raise no floating-point warning."""
     points = np.array([-_FAR, -750.0, -40.0, 0.0, 40.0, 750.0, _FAR])
     bad = []
-    for name, function in (("σ", a.value), ("σ′", a.derivative), ("σ″", a.second)):
-        if not _has(function):
-            continue
+    for name, function in _orders(a):
         try:
             with np.errstate(over="raise", invalid="raise", divide="raise"):
                 values = function(points)
@@ -102,7 +106,7 @@ def _dtypes(a: Activation, y: np.ndarray, dtype: str) -> list[Finding]:
     odd = {}
     kinds = [dtype, "complex64" if dtype == "float32" else "complex128"]
     for kind in kinds:
-        for name, function in (("σ", a.value), ("σ′", a.derivative), ("σ″", a.second)):
+        for name, function in _orders(a):
             try:
                 result = function(np.clip(y, -9, 9).astype(kind))
             except TypeError:

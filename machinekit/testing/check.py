@@ -130,7 +130,7 @@ def check_activation(activation: Activation | str, rng: Any = None, *, dtype: st
 
 
 def check_op(op: Any, *inputs: Any, rng: Any = None) -> Report:
-    """Check the verbs of an op at given inputs: adjoint identity, complex step, finite differences, memory.
+    """Check the verbs of an op at given inputs: adjoint identity, complex step, finite differences, second derivatives.
 
     Parameters
     ----------
@@ -144,6 +144,12 @@ def check_op(op: Any, *inputs: Any, rng: Any = None) -> Report:
     ------
     LawError
         If a law is broken.
+
+    Notes
+    -----
+    `pullback_tangent` is checked against the complex step of `pullback`, everything moving at once, and with fixed
+    seeds for symmetry, ⟨b, D(pullback) a⟩ = ⟨a, D(pullback) b⟩ over all inputs and parameters. What an op lacks, or
+    refuses at complex points, is listed as not checked. No verb may write to what it is given.
 
     Examples
     --------

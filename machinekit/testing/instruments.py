@@ -15,7 +15,7 @@ from ..machines import Machine
 from ..partitions import Partition
 from ..records import MachineState
 
-__all__ = ["Majorant", "array", "complex_step", "finite_difference", "inner", "inner_scale", "like"]
+__all__ = ["STEP", "Majorant", "array", "complex_step", "finite_difference", "inner", "inner_scale", "like"]
 
 STEP = 1e-20
 """Complex step; far below the square root of the smallest relative change, so exact to rounding."""

@@ -12,6 +12,7 @@ from ..records import MachineState
 from .case import Case, pad
 from .instruments import array, complex_step, finite_difference, inner, inner_scale, like
 from .report import Finding, compare, equal, skipped, tolerance
+from .second_laws import hessian_is_symmetric, second_complex_step
 
 __all__ = [
     "LAWS",
@@ -241,6 +242,8 @@ LAWS: dict[str, Law] = {
     "adjoint identity": pullback_is_adjoint,
     "complex step": complex_steps,
     "finite differences": finite_differences,
+    "second derivatives": second_complex_step,
+    "symmetric Hessian": hessian_is_symmetric,
     "dual of the dual": dual_of_dual,
     "fewer channels": fewer_channels,
     "reachability": reachability,

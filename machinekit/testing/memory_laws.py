@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import combinations
 from typing import Any
 
@@ -31,9 +32,13 @@ def _results(case: Case) -> dict[str, Array]:
     tangent = m.pushforward(state, **case.directions)
     cotangent = m.pullback(state, case.seed_z, y=case.seed_y)
     results = {"state.y": state.y, "state.z": state.z, "tangent.y": tangent.y, "tangent.z": tangent.z}
-    for name in ("y0", "z0", "weight", "bias", "slope"):
-        if getattr(cotangent, name) is not None:
-            results[f"cotangent.{name}"] = getattr(cotangent, name)
+    found = {"cotangent": cotangent}
+    with suppress(TypeError):  # not of class C¹; another law says so
+        found["second"] = m.pullback_tangent(state, cotangent, tangent, case.seed_z, y=case.seed_y)
+    for role, answer in found.items():
+        for name in ("y0", "z0", "weight", "bias", "slope"):
+            if getattr(answer, name) is not None:
+                results[f"{role}.{name}"] = getattr(answer, name)
     return results
 
 

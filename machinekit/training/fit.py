@@ -1,4 +1,4 @@
-"""fit: minimise an objective, with SciPy's gradient methods or Adam, and keep the best by value."""
+"""fit: minimise an objective, by methods of first or second order, and keep the best by value."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, near, to_host
-from ..graph.op import parts
-from ..machines.build import integer, read_generator
+from ..arrays import Array, near
+from ..machines.build import integer
+from .adam import Batches, run_adam
+from .levenberg_marquardt import run_levenberg_marquardt
+from .newton import FIRST_ORDER, SECOND_ORDER, run_scipy
 from .objective import Objective
+from .options import positive
 from .result import FitResult
 from .tracker import StopFit, Tracker
 
 __all__ = ["METHODS", "fit"]
 
-_SCIPY = ("L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP")
-METHODS = (*_SCIPY, "adam")
+METHODS = (*FIRST_ORDER, *SECOND_ORDER, "levenberg-marquardt", "adam")
 """The methods that `fit` knows."""
-
-_ENDLESS = 2**31 - 1
 
 
 def fit(
@@ -49,12 +49,16 @@ def fit(
     ----------
     model, loss, inputs, targets, penalties, mask
         As for `Objective`.
-    method : {"L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP", "adam"}
-        One of SciPy's gradient methods, or Adam.
+    method : str
+        ``"L-BFGS-B"``, ``"BFGS"``, ``"CG"``, ``"TNC"``, ``"SLSQP"``: SciPy's methods that take gradients.
+        ``"trust-ncg"``, ``"trust-krylov"``, ``"Newton-CG"``: SciPy's that take exact Hessian products.
+        ``"gauss-newton"``: trust-ncg with the Gauss–Newton matrix for the Hessian. ``"levenberg-marquardt"``: damped
+        Gauss–Newton steps. ``"adam"``.
     steps : int
         The most iterations; for "adam", passes over the training set.
     tolerance : float
-        SciPy's `tol`. "adam" has converged when no entry of the full gradient is larger.
+        SciPy's `tol`; the norm of the gradient for "levenberg-marquardt" and the trust-region methods. "adam" has
+        converged when no entry of the full gradient is larger.
     learning_rate : float, optional
         For "adam", 0.01 by default.
     batch_size : int, optional
@@ -74,13 +78,14 @@ def fit(
     Returns
     -------
     FitResult
-        With the best parameters by value, not the last ones. A value that is not finite ends the
-        fit, and so does an interrupt from the keyboard; the best so far is returned.
+        With the best parameters by value, not the last ones; of values that agree to rounding, those of the smallest
+        gradient. A value that is not finite ends the fit, and so does an interrupt from the keyboard; the best so
+        far is returned.
 
     Raises
     ------
     TypeError
-        An unknown method (the message lists near names); an option that the method does not have.
+        An unknown method (the message lists near names); an option that the method does not have; complex data.
     ValueError
         No live parameter; options out of range; a batch size where there is no batch axis.
     TypeError, ValueError
@@ -100,21 +105,24 @@ def fit(
         raise TypeError(f"method={method!r} is unknown; {near(method, METHODS)}")
     _check_options(method, {"learning_rate": learning_rate, "batch_size": batch_size})
     steps, patience = integer("steps", steps, 1), integer("patience", patience, 1)
-    tolerance = _positive("tolerance", tolerance)
-    rate = _positive("learning_rate", 0.01 if learning_rate is None else learning_rate)
+    tolerance = positive("tolerance", tolerance)
+    rate = positive("learning_rate", 0.01 if learning_rate is None else learning_rate)
+    _check_real(inputs, targets)
     objective = Objective(model, loss, inputs, targets, penalties, mask)
     if not objective.size:
         raise ValueError("the model has no live parameters, so there is nothing to fit; see model.describe()")
     held_out = None if validation is None else _held_out(model, loss, validation)
-    batches = None if batch_size is None else _Batches(model, targets, mask, integer("batch_size", batch_size, 1), rng)
+    batches = None if batch_size is None else Batches(model, targets, mask, integer("batch_size", batch_size, 1), rng)
     with Tracker(objective, held_out, steps, patience, callback, progress) as tracker:
         try:
             # a value that is not finite is reported as such; NumPy need not warn of it too
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 if method == "adam":
-                    converged, message = _adam(tracker, rate, tolerance, batches)
+                    converged, message = run_adam(tracker, rate, tolerance, batches)
+                elif method == "levenberg-marquardt":
+                    converged, message = run_levenberg_marquardt(tracker, tolerance)
                 else:
-                    converged, message = _scipy(tracker, method, tolerance)
+                    converged, message = run_scipy(tracker, method, tolerance)
         except StopFit as stop:
             converged, message = False, str(stop)
         except KeyboardInterrupt:
@@ -128,12 +136,15 @@ def _check_options(method: str, options: dict[str, Any]) -> None:
             raise TypeError(f"{name}={value!r} is an option of method='adam'; {method!r} has none, leave it out")
 
 
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
-        raise TypeError(f"{name} is {value!r}; pass a positive number")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} is {value}; pass a positive finite number")
-    return float(value)
+def _check_real(inputs: Any, targets: Any) -> None:
+    """Refuse complex data: the value would be complex, and has no least."""
+    named = {f"inputs[{k}]": x for k, x in enumerate(inputs)} if isinstance(inputs, tuple) else {"inputs": inputs}
+    for name, array in {**named, "targets": targets}.items():
+        if "complex" in str(getattr(array, "dtype", "")):
+            raise TypeError(
+                f"{name} is {array.dtype}; a complex value has no least, pass real data, "
+                "with real and imaginary parts as channels"
+            )
 
 
 def _held_out(model: Any, loss: Any, validation: Any) -> Objective:
@@ -144,84 +155,6 @@ def _held_out(model: Any, loss: Any, validation: Any) -> Objective:
         )
     inputs, targets, *mask = validation
     return Objective(model, loss, inputs, targets, mask=mask[0] if mask else None)
-
-
-def _scipy(tracker: Tracker, method: str, tolerance: float) -> tuple[bool, str]:
-    """Minimise by a method of SciPy; the tracker sees every evaluation and every iteration."""
-    from scipy.optimize import minimize
-
-    theta = tracker.objective.theta0
-    tracker.fun(theta)
-    tracker.step(theta)
-    options: dict[str, Any] = {"maxiter": tracker.limit}
-    if method == "TNC":  # counts evaluations; the tracker counts its iterations
-        options = {"maxfun": _ENDLESS}
-    elif method == "L-BFGS-B":
-        options["maxfun"] = _ENDLESS
-
-    def stepped(xk: np.ndarray) -> None:
-        tracker.step(xk)
-
-    found = minimize(tracker.fun, theta, jac=True, method=method, tol=tolerance, options=options, callback=stepped)
-    return bool(found.success), str(found.message)
-
-
-class _Batches:
-    """The minibatches of each pass: a fresh shuffle of the samples that the mask counts at least in part."""
-
-    def __init__(self, model: Any, targets: Array, mask: Array | None, size: int, rng: Any) -> None:
-        lead = tuple(targets.shape[:-1]) if mask is None else tuple(mask.shape)
-        if len(lead) <= _grid_axes(model):
-            raise ValueError(
-                f"batch_size={size} but targets of shape {tuple(targets.shape)} have no batch axis before the grid; "
-                "leave batch_size out, or stack several series along a first axis"
-            )
-        samples = np.arange(lead[0])
-        if mask is not None:
-            samples = samples[to_host(mask).reshape(lead[0], -1).any(axis=1)]
-        self._samples, self._size, self._rng = samples, size, read_generator(rng)
-
-    def __call__(self) -> list[np.ndarray]:
-        order = self._rng.permutation(self._samples)
-        return [order[a : a + self._size] for a in range(0, len(order), self._size)]
-
-
-def _grid_axes(op: Any) -> int:
-    """Return the most grid axes of a machine in the model."""
-    own = getattr(getattr(op, "partition", None), "axes", 0)
-    return max([own, *(_grid_axes(part) for part in parts(op).values())])
-
-
-class _Adam:
-    """The update of Adam, with its moments (Kingma & Ba, arXiv:1412.6980, Algorithm 1)."""
-
-    def __init__(self, rate: float, size: int) -> None:
-        self._rate, self._first, self._second, self._count = rate, np.zeros(size), np.zeros(size), 0
-
-    def move(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Return θ after one update."""
-        self._count += 1
-        self._first += 0.1 * (gradient - self._first)
-        self._second += 0.001 * (gradient * gradient - self._second)
-        mean, square = self._first / (1.0 - 0.9**self._count), self._second / (1.0 - 0.999**self._count)
-        return theta - self._rate * mean / (np.sqrt(square) + 1e-8)
-
-
-def _adam(tracker: Tracker, rate: float, tolerance: float, batches: _Batches | None) -> tuple[bool, str]:
-    """Run Adam until its gradient is small or the tracker stops it."""
-    theta = tracker.objective.theta0
-    adam = _Adam(rate, theta.size)
-    while True:
-        if batches is not None:
-            tracker.step(theta)
-            for index in batches():
-                theta = adam.move(theta, tracker.objective.subset(index).fun(theta)[1])
-            continue
-        _, gradient = tracker.fun(theta)
-        tracker.step(theta)
-        if np.max(np.abs(gradient)) <= tolerance:
-            return True, f"no entry of the gradient is above the tolerance {tolerance:g}"
-        theta = adam.move(theta, gradient)
 
 
 def _result(tracker: Tracker, method: str, converged: bool, message: str) -> FitResult:
@@ -238,5 +171,5 @@ def _result(tracker: Tracker, method: str, converged: bool, message: str) -> Fit
         model=model, theta=objective.pack(model.parameters()), value=value, gradient_norm=norm, steps=tracker.steps,
         evaluations=tracker.evaluations, converged=converged, message=message, history=tuple(tracker.history),
         validation_history=tuple(tracker.validation_history), best_step=0 if best is None else best.step,
-        seconds=tracker.seconds, method=method,
+        seconds=tracker.seconds, method=method, products=tracker.products,
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from ..arrays import Array, backend_of, dtype_name, to_host
 from ..graph.op import live_masks, parameters
+from .places import Places
 
 __all__ = ["Layout"]
 
@@ -46,13 +46,10 @@ class Layout:
                     "replace it by its real part or train real and imaginary part as two models"
                 )
         self.masks = {name: mask for name, mask in live_masks(model).items() if name in self._references}
-        self._counts = {name: self._count(name) for name in self._references}
-        self.size = sum(self._counts.values())
-
-    def _count(self, name: str) -> int:
-        if name in self.masks:
-            return int(self.masks[name].sum())
-        return math.prod(self._references[name].shape)
+        self._places = {
+            name: Places(tuple(array.shape), self.masks.get(name)) for name, array in self._references.items()
+        }
+        self.size = sum(places.count for places in self._places.values())
 
     def pack(self, arrays: Mapping[str, Array]) -> np.ndarray:
         """Return θ from arrays by name, parameters or their cotangents.
@@ -69,30 +66,30 @@ class Layout:
         """
         if set(arrays) != set(self._references):
             raise ValueError(f"got the names {sorted(arrays)}; the model's parameters are {sorted(self._references)}")
-        pieces = [np.empty(0)]
         for name, reference in self._references.items():
             if tuple(arrays[name].shape) != tuple(reference.shape):
                 raise ValueError(f"{name} has shape {tuple(arrays[name].shape)}; pass {tuple(reference.shape)}")
-            host, mask = to_host(arrays[name]), self.masks.get(name)
-            pieces.append(host.ravel() if mask is None else host[mask])
-        return np.concatenate(pieces)
+        some_complex = any("complex" in dtype_name(array) for array in arrays.values())
+        theta, start = np.empty(self.size, np.complex128 if some_complex else np.float64), 0
+        for name, places in self._places.items():
+            places.gather(to_host(arrays[name]), theta[start : start + places.count])
+            start += places.count
+        return theta
 
-    def unpack(self, theta: np.ndarray) -> dict[str, Array]:
+    def unpack(self, theta: np.ndarray, name: str = "theta") -> dict[str, Array]:
         """Return the parameters by name, in the model's library and precision, zero where dead; see `check`."""
-        theta = self.check(theta)
+        theta = self.check(theta, name)
         found, start = {}, 0
-        for name, reference in self._references.items():
-            stop = start + self._counts[name]
-            mask = self.masks.get(name, np.ones(tuple(reference.shape), dtype=bool))
-            full = np.zeros(mask.shape, dtype=theta.dtype)
-            full[mask] = theta[start:stop]
-            start = stop
-            word = dtype_name(reference)
-            found[name] = backend_of(reference).from_host(full, _COMPLEX[word] if theta.dtype.kind == "c" else word)
+        for key, reference in self._references.items():
+            places, word, home = self._places[key], dtype_name(reference), backend_of(reference)
+            part = theta[start : start + places.count]
+            start += places.count
+            full = places.scatter(part, _COMPLEX[word] if theta.dtype.kind == "c" else word)
+            found[key] = full if home.name == "numpy" else home.from_host(full)
         return found
 
-    def check(self, theta: Any) -> np.ndarray:
-        """Return `theta` if it is a vector of this layout, real or complex floating.
+    def check(self, theta: Any, name: str = "theta") -> np.ndarray:
+        """Return `theta` if it is a vector of this layout, real or complex floating; `name` is its name in errors.
 
         Raises
         ------
@@ -103,7 +100,9 @@ class Layout:
         """
         if not isinstance(theta, np.ndarray) or theta.dtype.kind not in "fc":
             kind = f"numpy array of {theta.dtype}" if isinstance(theta, np.ndarray) else type(theta).__name__
-            raise TypeError(f"theta is a {kind}; pass a float64 NumPy vector on the host, such as objective.theta0")
+            raise TypeError(f"{name} is a {kind}; pass a float64 NumPy vector on the host, such as objective.theta0")
         if theta.shape != (self.size,):
-            raise ValueError(f"theta has shape {theta.shape} but the model {self.size} parameters; pass ({self.size},)")
+            raise ValueError(
+                f"{name} has shape {theta.shape} but the model {self.size} parameters; pass ({self.size},)"
+            )
         return theta

@@ -7,7 +7,6 @@ analytic in p, with branches on the real part, so that the complex step sees tru
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..activations.smooth import logistic_pair, softplus
 from ..arrays import Array, astype, backend_of, dtype_name, namespace, near, real, to_host
+from .options import positive
 from .samples import Samples, read_samples, total
 
 __all__ = ["Loss", "get_loss", "huber", "logistic", "softmax_cross_entropy", "squared_error"]
@@ -216,11 +216,7 @@ class _Huber(Loss):
     name: str = "huber"
 
     def __post_init__(self) -> None:
-        if isinstance(self.delta, bool | str) or not hasattr(self.delta, "__float__"):
-            raise TypeError(f"delta is {self.delta!r}; pass a positive number")
-        object.__setattr__(self, "delta", float(self.delta))
-        if not (math.isfinite(self.delta) and self.delta > 0):
-            raise ValueError(f"delta is {self.delta}; pass a positive finite number")
+        object.__setattr__(self, "delta", positive("delta", self.delta))
 
     def __call__(self, delta: float) -> _Huber:
         """Return the Huber loss that turns linear at `delta`."""

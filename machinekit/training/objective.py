@@ -1,19 +1,17 @@
-"""Objective: the training problem as a function of one flat vector, with its gradient by the dual machine."""
+"""Objective: the training problem as a function of one vector, with exact derivatives up to the second."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, astype, backend_of
-from ..graph.op import check_op_kind, parameters, pullback, replace, solve
+from ..graph.op import parameters
 from ..machines.build import integer, read_generator
-from ..records import State
-from .layout import Layout
-from .losses import get_loss
+from .curvature import Curvature
+from .problem import Problem
 
 __all__ = ["Objective"]
 
@@ -21,8 +19,8 @@ _STEP = 2.0**-70
 """Complex step; its square is below every precision."""
 
 
-class Objective:
-    """J(θ) = loss(model_θ(inputs), targets) + Σ penalties(θ), and its gradient.
+class Objective(Problem):
+    """J(θ) = loss(model_θ(inputs), targets) + Σ penalties(θ), its gradient, and products with its Hessian.
 
     Parameters
     ----------
@@ -35,7 +33,8 @@ class Objective:
     targets : array
         What the loss takes: of the shape of the output, or labels.
     penalties : penalty, or iterable of penalties
-        Objects with ``value(params)`` and ``gradient(params)``; one with ``bind`` is given the live masks.
+        Objects with ``value(params)`` and ``gradient(params)``; one with ``bind`` is given the live masks. Those that
+        read the model and the data have ``value_at(at)`` and ``gradient_at(at)`` of an `Evaluation` instead.
     mask : bool array of shape (*batch, *grid), optional
         True = counted.
 
@@ -50,7 +49,8 @@ class Objective:
     -----
     θ has the parameters in the order of ``model.parameters()``, of each the live entries in C order:
     dead entries are never trained. ∇J is the pullback of the loss's gradient: one solve, one dual
-    solve, and one product of live size for the weights.
+    solve, and one product of live size for the weights. A Hessian product is the derivative of that pullback: two
+    sweeps more, 8 products of live size against 3 (see ``pullback_tangent``).
 
     Examples
     --------
@@ -62,141 +62,110 @@ class Objective:
     array([2.])
     >>> objective.fun(objective.theta0)
     (2.0, array([6.]))
+    >>> objective.hessp(objective.theta0, np.array([1.0]))
+    array([9.])
     """
 
-    def __init__(
-        self,
-        model: Any,
-        loss: Any,
-        inputs: Array | tuple[Array, ...],
-        targets: Array,
-        penalties: Any = (),
-        mask: Array | None = None,
-    ) -> None:
-        check_op_kind(model, "model")
-        self._base, self._loss, self._layout = model, get_loss(loss), Layout(model)
-        if isinstance(inputs, tuple):
-            self._inputs = tuple(_copy(x, f"inputs[{k}]") for k, x in enumerate(inputs))
-        else:
-            self._inputs = (_copy(inputs, "inputs"),)
-        self._targets = _copy(targets, "targets")
-        self._mask = None if mask is None else _copy(mask, "mask")
-        given = (penalties,) if hasattr(penalties, "value") else tuple(penalties)
-        self._penalties = tuple(_bound(penalty, k, self._layout) for k, penalty in enumerate(given))
-
-    def __repr__(self) -> str:
-        name = getattr(self._loss, "name", type(self._loss).__name__)
-        return f"Objective({self._base!r}, {name}, {self.size} parameters, {len(self._penalties)} penalties)"
-
-    @property
-    def theta0(self) -> np.ndarray:
-        """The parameters of the model given, as a new float64 vector on the host."""
-        return self.pack(parameters(self._base))
-
-    @property
-    def size(self) -> int:
-        """The length of θ: live weights and all entries of the other parameters."""
-        return self._layout.size
-
-    def pack(self, params: Mapping[str, Array]) -> np.ndarray:
-        """Return θ from arrays by name, parameters or their cotangents.
-
-        Returns
-        -------
-        vector of length `size`
-            On the host; float64, or complex128 if an array is complex. Dead entries are left out.
-
-        Raises
-        ------
-        ValueError
-            Names or shapes other than the model's.
-        """
-        return self._layout.pack(params)
-
-    def unpack(self, theta: np.ndarray) -> dict[str, Array]:
-        """Return the parameters by name, in the model's library and precision, zero where dead.
+    def hessp(self, theta: np.ndarray, d: np.ndarray) -> np.ndarray:
+        """Return ∇²J(θ) d exactly, as ``scipy.optimize.minimize(…, hessp=…)`` takes it.
 
         Parameters
         ----------
-        theta : host vector of length `size`, float64
-            Complex is taken too (the complex step), and then makes complex parameters.
+        theta, d : host vectors of length `size`, float64
+            All parameters move at once. Nothing is kept for the next call; see `hessian` for many directions.
+
+        Returns
+        -------
+        float64 host vector of length `size`
+            Complex for complex θ or d.
 
         Raises
         ------
         TypeError
-            If `theta` is not a floating NumPy array.
-        ValueError
-            If it has another shape.
-        """
-        return self._layout.unpack(theta)
-
-    def model(self, theta: np.ndarray) -> Any:
-        """Return the model with the parameters θ; it takes and raises what `unpack` does."""
-        return replace(self._base, self.unpack(theta))
-
-    def value(self, theta: np.ndarray) -> Any:
-        """Return J(θ) alone, by one solve; complex for complex θ.
-
-        Raises
-        ------
+            An op without ``pullback_tangent``; an activation that is not of class C¹; a loss or a penalty without
+            ``hessp``.
         TypeError, ValueError
-            As `unpack`, the model's ``solve``, the loss and the penalties.
-        """
-        params = self.unpack(theta)
-        _, _, value = self._forward(params)
-        return value
+            As `value`.
 
-    def fun(self, theta: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Return J(θ) and ∇J(θ), as ``scipy.optimize.minimize(…, jac=True)`` takes them.
+        Notes
+        -----
+        Solve, dual, tangent, tangent of the dual: about 2.7 times the multiply-adds of `fun`.
+        """
+        return Curvature(self, theta).hessp(d)
+
+    def gauss_newton_product(self, theta: np.ndarray, d: np.ndarray) -> np.ndarray:
+        """Return G(θ) d for the Gauss–Newton matrix G = p′ᵀ ∇²L p′ + Σ penalties″, with p the prediction.
 
         Parameters
         ----------
-        theta : host vector of length `size`, float64
+        theta, d : host vectors of length `size`, float64
 
         Returns
         -------
-        value : float
-        gradient : float64 host vector of length `size`
-            Both complex for complex θ.
+        float64 host vector of length `size`
 
         Raises
         ------
         TypeError, ValueError
-            As `value`.
+            As `hessp`, but neither ``pullback_tangent`` nor C¹ is needed.
+
+        Notes
+        -----
+        G is positive semidefinite for the losses of `mk.losses`, and ∇²J where the residuals vanish. A penalty takes
+        part by its own Gauss–Newton product, if it has ``gauss_newton_at``, else by its Hessian.
         """
-        params = self.unpack(theta)
-        model, state, value = self._forward(params)
-        seed = self._loss.gradient(state.outputs[0], self._targets, self._mask)
-        gradient = dict(pullback(model, state, (seed,)).parameters)
-        for penalty in self._penalties:
-            for name, force in penalty.gradient(params).items():
-                gradient[name] = gradient[name] + force
-        return value, self.pack(gradient)
+        return Curvature(self, theta).gauss_newton_product(d)
 
-    def _forward(self, params: dict[str, Array]) -> tuple[Any, State, Any]:
-        """Return the model with these parameters, its state, and the value."""
-        model = replace(self._base, params)
-        state = solve(model, *self._inputs)
-        if len(state.outputs) != 1:
-            raise TypeError(
-                f"the model has {len(state.outputs)} outputs but a loss reads one; end it with an op that joins them"
-            )
-        value = self._loss.value(state.outputs[0], self._targets, self._mask)
-        return model, state, sum((penalty.value(params) for penalty in self._penalties), value)
+    def curvature(self, theta: np.ndarray, d: np.ndarray) -> Any:
+        """Return dᵀ ∇²J(θ) d, the second derivative of J along d; takes and raises what `hessp` does.
 
-    def subset(self, index: np.ndarray) -> Objective:
-        """Return the same objective over some samples of the first batch axis.
+        Returns
+        -------
+        float
+            Complex for complex θ or d.
+        """
+        return (d @ self.hessp(theta, d)).item()
+
+    def hessian(self, theta: np.ndarray) -> Any:
+        """Return ∇²J(θ) as a symmetric linear operator, for ``scipy.sparse.linalg``.
 
         Parameters
         ----------
-        index : integer host vector
-            Positions along the first axis of inputs, targets and mask. The mean is then over these.
+        theta : float64 host vector of length `size`
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator of shape (size, size)
+            It keeps the state and the dual of this θ: a product is two sweeps.
+
+        Raises
+        ------
+        TypeError
+            A complex θ.
+        TypeError, ValueError
+            As `value`; its products as `hessp`.
+
+        Examples
+        --------
+        >>> import numpy as np, machinekit as mk
+        >>> x = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 3.0]])
+        >>> model = mk.Affine(3, 1, bias=False, weight=np.zeros((3, 1)))
+        >>> objective = mk.Objective(model, "squared_error", x, np.zeros((2, 1)))
+        >>> objective.hessian(objective.theta0) @ np.eye(3)  # Σ x xᵀ / 2
+        array([[0.5, 1. , 0. ],
+               [1. , 2.5, 1.5],
+               [0. , 1.5, 4.5]])
         """
-        new = object.__new__(Objective)
-        new.__dict__.update(self.__dict__)
-        new._inputs = tuple(_take(x, index) for x in self._inputs)
-        new._targets, new._mask = _take(self._targets, index), _take(self._mask, index)
-        return new
+        return _operator(Curvature(self, self._real(theta)).hessp, self.size)
+
+    def gauss_newton(self, theta: np.ndarray) -> Any:
+        """Return G(θ) as a symmetric linear operator; see `gauss_newton_product` and `hessian`."""
+        return _operator(Curvature(self, self._real(theta)).gauss_newton_product, self.size)
+
+    def _real(self, theta: np.ndarray) -> np.ndarray:
+        if self._layout.check(theta).dtype.kind == "c":
+            raise TypeError(f"theta is {theta.dtype}; an operator is of a real θ, pass theta.real, or use hessp")
+        return theta
 
     def check_gradient(self, theta: np.ndarray | None = None, rng: Any = 0, directions: int = 3) -> float:
         """Return the worst relative error of ∇J along random directions.
@@ -252,20 +221,10 @@ class Objective:
         return (self.value(theta + h * d) - self.value(theta - h * d)) / (2.0 * h)
 
 
-def _copy(array: Array, name: str) -> Array:
-    backend_of(array, name)
-    return astype(array)
+def _operator(product: Callable[[np.ndarray], np.ndarray], size: int) -> Any:
+    from scipy.sparse.linalg import LinearOperator
 
+    def matvec(d: np.ndarray) -> np.ndarray:
+        return product(np.asarray(d, dtype=np.float64).ravel())
 
-def _take(array: Array | None, index: np.ndarray) -> Array | None:
-    if array is None:
-        return None
-    home = backend_of(array)
-    return home.xp.take(array, home.from_host(index), axis=0)
-
-
-def _bound(penalty: Any, k: int, layout: Layout) -> Any:
-    """Check one penalty and hand it the live masks."""
-    if isinstance(penalty, type) or not (callable(getattr(penalty, "value", None)) and hasattr(penalty, "gradient")):
-        raise TypeError(f"penalties[{k}] is {penalty!r}; pass objects such as penalties.l2(0.01)")
-    return penalty.bind(layout.masks) if hasattr(penalty, "bind") else penalty
+    return LinearOperator((size, size), matvec=matvec, rmatvec=matvec, dtype=np.float64)

@@ -1,13 +1,13 @@
 """Penalties: quadratic terms in the parameters, with gradient and Hessian product by hand.
 
-A penalty is a function of a dict of name → array, the parameters of a model. Names of a container
+A penalty here is a function of a dict of name → array, the parameters of a model. Names of a container
 have components, ``"0.weight"``; by default a penalty acts on the parameters whose last component is
-``weight``: biases are not penalised.
+``weight``: biases are not penalised. Penalties on input gradients, which read the model and the data,
+are in `input_penalties` and `jacobian_penalties`.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +16,23 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import Array, backend_of, namespace, near
+from .input_penalties import InputGradient, InputPenalty, input_gradient
+from .jacobian_penalties import JacobianNorm, jacobian_norm
+from .options import nonnegative
 from .samples import total
 
-__all__ = ["L2", "LagSmoothness", "Penalty", "l2", "lag_smoothness"]
+__all__ = [
+    "L2",
+    "InputGradient",
+    "InputPenalty",
+    "JacobianNorm",
+    "LagSmoothness",
+    "Penalty",
+    "input_gradient",
+    "jacobian_norm",
+    "l2",
+    "lag_smoothness",
+]
 
 Parameters = Mapping[str, Array]
 
@@ -47,11 +61,7 @@ class Penalty(ABC):
     names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.strength, bool | str) or not hasattr(self.strength, "__float__"):
-            raise TypeError(f"strength is {self.strength!r}; pass a number, at least 0")
-        object.__setattr__(self, "strength", float(self.strength))
-        if not (math.isfinite(self.strength) and self.strength >= 0):
-            raise ValueError(f"strength is {self.strength}; pass a finite number, at least 0")
+        object.__setattr__(self, "strength", nonnegative("strength", self.strength))
         if self.names is None:
             return
         names = (self.names,) if isinstance(self.names, str) else tuple(self.names)

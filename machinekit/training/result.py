@@ -42,6 +42,8 @@ class FitResult:
     seconds : float
         Wall time.
     method : str
+    products : int
+        Products with the Hessian or the Gauss–Newton matrix, for the methods that take them.
 
     Examples
     --------
@@ -67,12 +69,15 @@ class FitResult:
     best_step: int
     seconds: float
     method: str
+    products: int = 0
 
     def __str__(self) -> str:
         start = self.history[0] if self.history else math.nan
         end = "converged" if self.converged else "stopped"
+        products = f"{self.products} products, " if self.products else ""
+        work = f"{self.evaluations} evaluations, {products}{self.seconds:.2f} s"
         rows = [
-            f"{self.method}: {end} after {self.steps} steps, {self.evaluations} evaluations, {self.seconds:.2f} s",
+            f"{self.method}: {end} after {self.steps} steps, {work}",
             f"  value          {self.value:.6g} (at the start {start:.6g}), kept from step {self.best_step}",
             f"  gradient norm  {self.gradient_norm:.3g}",
         ]

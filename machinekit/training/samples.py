@@ -12,7 +12,7 @@ from typing import Any
 
 from ..arrays import Array, as_array, astype, backend_of, common_backend, dtype_name, namespace, precision, to_host
 
-__all__ = ["Samples", "read_samples", "total"]
+__all__ = ["Samples", "count_samples", "read_samples", "total"]
 
 
 def total(array: Array) -> Any:
@@ -90,7 +90,7 @@ def read_samples(p: Array, t: Array, mask: Array | None, d: Array | None, *, lab
         keep = mask[..., None]
         t = _blank(t, keep if t.ndim == p.ndim else mask)
         p, d = _blank(p, keep), d if d is None else _blank(d, keep)
-    return Samples(p, t, d, _count(mask, lead), keep)
+    return Samples(p, t, d, count_samples(mask, lead), keep)
 
 
 def _check_labels(t: Array, lead: tuple[int, ...]) -> None:
@@ -123,7 +123,14 @@ def _check_mask(mask: Array, lead: tuple[int, ...]) -> None:
         )
 
 
-def _count(mask: Array | None, lead: tuple[int, ...]) -> int:
+def count_samples(mask: Array | None, lead: tuple[int, ...]) -> int:
+    """Return how many samples of a shape a mask counts; None counts all.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
     samples = math.prod(lead)
     if mask is None:
         if not samples:

@@ -22,6 +22,10 @@ _NOT_FINITE = (
 )
 
 
+_ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+"""Relative difference of two values that says nothing."""
+
+
 class StopFit(Exception):
     """Ends a method from inside; carries why."""
 
@@ -43,8 +47,8 @@ class Tracker:
     Parameters
     ----------
     objective, validation : Objective
-        The second may be None. Without it points are ranked by the first, at every evaluation;
-        with it by the second, at every step.
+        The second may be None. Without it points are ranked by the first, at every evaluation, and by
+        its gradient where the values agree to rounding; with it by the second, at every step.
     steps, patience : int
     callback : callable or None
     progress : bool
@@ -66,11 +70,12 @@ class Tracker:
     ) -> None:
         self.objective, self.validation, self.limit, self.patience = objective, validation, steps, patience
         self.callback = callback
-        self.steps, self.evaluations = 0, 0
+        self.steps, self.evaluations, self.products = 0, 0, 0
         self.history: list[float] = []
         self.validation_history: list[float] = []
         self.best: Point | None = None
         self.last: Point | None = None
+        self.here: Point | None = None
         self._started = time.perf_counter()
         self._bar: Any = None
         if progress and sys.stderr is not None and sys.stderr.isatty():
@@ -107,6 +112,18 @@ class Tracker:
             self._rank(self.last)
         return value, gradient
 
+    def product(self, vector: np.ndarray) -> np.ndarray:
+        """Count a product with second derivatives and hand it on.
+
+        Raises
+        ------
+        StopFit
+            If it is not finite.
+        """
+        self.products += 1
+        self._finite("norm of a Hessian product", float(np.linalg.norm(vector)))
+        return vector
+
     def step(self, theta: np.ndarray) -> None:
         """Record a step that the method has taken, the start included.
 
@@ -117,7 +134,7 @@ class Tracker:
             value is not finite.
         """
         self.steps = len(self.history)
-        at = self._at(np.array(theta, dtype=np.float64))
+        at = self.here = self._at(np.array(theta, dtype=np.float64))
         self.history.append(at.value)
         if self.validation is not None:
             score = self.validation.value(at.theta)
@@ -135,9 +152,10 @@ class Tracker:
             raise StopFit(f"the limit of {self.limit} steps is reached; more steps may lower the value further")
 
     def _at(self, theta: np.ndarray) -> Point:
-        """Return the point of a step: nearly always the last one evaluated."""
-        if self.last is not None and np.array_equal(self.last.theta, theta):
-            point = replace(self.last, step=self.steps)
+        """Return the point of a step: nearly always the last one evaluated, or that of the step before."""
+        known = next((p for p in (self.last, self.here) if p is not None and np.array_equal(p.theta, theta)), None)
+        if known is not None:
+            point = replace(known, step=self.steps)
         else:
             self.evaluations += 1
             value = self.objective.value(theta)
@@ -148,10 +166,17 @@ class Tracker:
         return point
 
     def _rank(self, point: Point) -> None:
-        if self.best is None or point.score < self.best.score:
+        if self.best is None or self._better(point, self.best):
             self.best = point
         elif np.array_equal(point.theta, self.best.theta) and point.norm is not None:
             self.best = point  # the same, now known to be a step
+
+    def _better(self, point: Point, best: Point) -> bool:
+        """Compare scores; where rounding does not tell them apart, the norms of the gradient."""
+        alike = abs(point.score - best.score) <= _ROUNDING * abs(best.score)
+        if alike and self.validation is None and point.norm is not None and best.norm is not None:
+            return point.norm < best.norm
+        return point.score < best.score
 
     def _finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):

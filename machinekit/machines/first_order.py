@@ -1,0 +1,267 @@
+"""Running a machine, its derivative along a direction, and its cotangents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..activations import Diagonal
+from ..arrays import Array, near
+from ..engine import NotFinite, Plan, sweep
+from ..linear import apply, sum_to, weight_cotangent
+from ..records import DualState, MachineCotangent, MachineState, MachineTangent, State, machine_state
+from .checks import check_direction, check_signals, check_state, dual_key, widen
+from .linearised import Linearised
+
+__all__ = ["FirstOrder"]
+
+_METHODS = ("auto", "reference")
+
+
+class FirstOrder(Linearised):
+    """The verbs of a machine up to first derivatives."""
+
+    def solve(
+        self, y0: Array | None, z0: Array | None = None, *, method: str = "auto", warm: State | None = None
+    ) -> MachineState:
+        """Run the machine: the resolvent R_f at x0 = (y0, z0).
+
+        Parameters
+        ----------
+        y0, z0 : arrays of shape (*batch, *grid, channel), real or complex floating
+            The inputs before and after the nonlinearity. Either may stop at any block boundary or be
+            None; missing channels are zero. Batch and grid shapes are equal.
+        method : {"auto", "reference"}
+        warm : State, optional
+            A start for iterative machines; a machine of finite depth needs none and ignores it.
+
+        Returns
+        -------
+        MachineState
+            y and z over all channels, in the inputs' library and on their device, complex iff
+            anything is, sharing no memory with anything.
+
+        Raises
+        ------
+        ValueError
+            Shapes that disagree, or a channel count inside a block.
+        TypeError
+            Mixed libraries, devices or precisions; lists, integers, objects; an unknown method.
+
+        Notes
+        -----
+        y = W z + b + y0, z = σ(y) + z0, solved block by block: one multiply-add per live weight,
+        position and sample (arXiv:2204.12786, §3, eqs. (10)–(11), Algorithm 1; Theorem 1).
+
+        Examples
+        --------
+        >>> import numpy as np, machinekit as mk
+        >>> m = mk.DenseMachine((1, 1), "square", weight=np.array([[0.0, 2.0], [0.0, 0.0]]))
+        >>> state = m.solve(np.array([3.0]))
+        >>> state.y, state.z
+        (array([ 3., 18.]), array([  9., 324.]))
+        """
+        shapes = None
+        if method == "auto" and warm is None and type(y0) is np.ndarray and (z0 is None or type(z0) is np.ndarray):
+            shapes = (y0.shape, None if z0 is None else z0.shape)
+            plan = self._known.get(shapes)
+            if plan is not None and y0.dtype == plan.dtype and (z0 is None or z0.dtype == plan.dtype):
+                return self._solved(plan, y0, z0, y0.shape[:-1])
+        if method not in _METHODS:
+            raise TypeError(f"method={method!r} is unknown; {near(method, _METHODS)}")
+        if warm is not None:
+            check_state(self, warm)
+        lead, _ = check_signals(self, {"y0": y0, "z0": z0})
+        plan = None if method == "reference" else self._plan(lead, y0, z0)
+        if plan is not None and shapes is not None:
+            self._remember(shapes, plan)
+        return self._solved(plan, y0, z0, lead)
+
+    def _solved(self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...]) -> MachineState:
+        y, z = self._resolvent(plan, y0, z0, lead, self.bias)
+        if z0 is None:
+            return machine_state(y, z, (y0,), (y0.shape[-1], y.shape[-1]), self._sigma)  # type: ignore[union-attr]
+        return machine_state(y, z, (y0, z0), (y.shape[-1] if y0 is None else y0.shape[-1], z0.shape[-1]), None)
+
+    def _resolvent(
+        self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], bias: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Solve by a plan, or by the reference sweep where there is none or a start is not finite."""
+        if plan is not None:
+            try:
+                return plan.solve(self.weight, bias, self._sigma, y0, z0)
+            except NotFinite:
+                pass
+        start = widen(self, y0, lead)
+        start = start if bias is None else start + bias
+        return sweep(self.partition, self.weight, self._sigma, start, None if z0 is None else widen(self, z0, lead))
+
+    def __call__(self, y0: Array | None, z0: Array | None = None) -> Array:
+        """Return z of `solve`."""
+        return self.solve(y0, z0).z
+
+    def apply(self, y: Array, z: Array) -> MachineState:
+        """Return the endofunction f(y, z) = (W z + b, σ(y)) itself.
+
+        Parameters
+        ----------
+        y, z : arrays of shape (*batch, *grid, channel)
+            Either may stop at a block boundary.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`.
+        """
+        lead, _ = check_signals(self, {"y": y, "z": z})
+        wide_y, wide_z = widen(self, y, lead), widen(self, z, lead)
+        image = apply(self.partition, self.weight, wide_z)
+        return MachineState(image if self.bias is None else image + self.bias, self._sigma.value(wide_y))
+
+    def residual(self, state: State, y0: Array | None, z0: Array | None = None) -> MachineState:
+        """Return x − f(x) − x0, which vanishes exactly at the solution.
+
+        Parameters
+        ----------
+        state : State
+            Any x = (y, z), not only a solution.
+        y0, z0 : as for `solve`
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`.
+        """
+        state = check_state(self, state)
+        lead = tuple(state.y.shape[:-1])
+        check_signals(self, {"y0": y0, "z0": z0}, lead)
+        image = self.apply(state.y, state.z)
+        return MachineState(state.y - image.y - widen(self, y0, lead), state.z - image.z - widen(self, z0, lead))
+
+    def pushforward(
+        self, state: State, y0: Array | None = None, z0: Array | None = None, **parameters: Array
+    ) -> MachineTangent:
+        """Return the directional derivative (ẏ, ż) of the solution.
+
+        Parameters
+        ----------
+        state : State
+        y0, z0 : arrays of shape (*batch, *grid, channel), optional
+            Directions of the inputs; each may stop at any block boundary.
+        weight, bias, slope : arrays, optional
+            Directions of the parameters, of their shapes; a weight direction is projected onto the
+            live weights, `slope` is for linear machines.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`; a direction of a bias or slope that the machine does not have.
+
+        Notes
+        -----
+        ẏ = W ż + (Ẇ z + ḃ + ẏ0), ż = D ẏ + (ḋ y + ż0): the tangent machine
+        (arXiv:2204.12786, Theorem 3).
+        """
+        state = check_state(self, state)
+        lead = tuple(state.y.shape[:-1])
+        check_signals(self, {"y0": y0, "z0": z0}, lead)
+        for name, direction in parameters.items():
+            check_direction(self, name, direction)
+        along = {"weight": None, "bias": None, "slope": None, **parameters}
+        start_y, moved = y0, None
+        if along["weight"] is not None or along["bias"] is not None:
+            start_y = None if y0 is None else widen(self, y0, lead)
+            if along["weight"] is not None:
+                moved = self.project(along["weight"])
+                image, _ = self._images(self._plan(lead, moved, state.z), moved, state.z)
+                start_y = image if start_y is None else start_y + image
+            if along["bias"] is not None:
+                start_y = (widen(self, None, lead) if start_y is None else start_y) + along["bias"]
+        start_z = z0
+        if along["slope"] is not None:
+            bent = along["slope"] * state.y
+            start_z = bent if z0 is None else widen(self, z0, lead) + bent
+        tangent = self.tangent(state)
+        y, z = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
+        return MachineTangent(y, z, (y0, z0), parameters, moved)
+
+    def _images(
+        self, plan: Plan | None, weight: Array | None, z: Array, primal: Array | None = None
+    ) -> tuple[Array | None, Array | None]:
+        """Return what another weight makes of a known z, and the weight cotangent of primal and z, where given.
+
+        The latter is that of the machine whose dual this is; `plan` is this machine's.
+        """
+        if plan is not None:
+            return plan.products(weight, z, primal)
+        p = self.partition
+        image = None if weight is None else apply(p, weight, z)
+        return image, None if primal is None else weight_cotangent(p.dual(), primal, z)
+
+    def pullback(self, state: State, z: Array | None = None, *, y: Array | None = None) -> MachineCotangent:
+        """Return all cotangents of seeds on z and y.
+
+        Parameters
+        ----------
+        state : State
+        z, y : arrays of shape (*batch, *grid, channel), optional
+            The seeds u0 and v0; each may stop at any block boundary; None is zero.
+
+        Returns
+        -------
+        MachineCotangent
+            ``.y0 .z0 .weight .bias`` (and ``.slope`` for linear machines): sums over the batch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `solve`.
+
+        Notes
+        -----
+        With (u, v) the dual solution: ȳ0 = v, z̄0 = u, W̄[ℓ, c, o] = Σ z[g − ℓ, c] v[g, o] where live,
+        b̄ = Σ v, d̄ = Σ y ⊙ u. One multiply-add per live weight, position and sample for the dual,
+        one more for W̄ (arXiv:2204.12786, §3, eqs. (12)–(14)).
+        """
+        key = dual_key(state, z, y)
+        plan = self._known.get(key)
+        at: Any = state
+        if plan is None:
+            at = check_state(self, state)
+            lead = tuple(at.y.shape[:-1])
+            check_signals(self, {"z": z, "y": y}, lead)
+            plan = self._plan(lead, at.y, at.z, z, y, dual=True)
+            if plan is not None and key and key[-1] == plan.dtype:
+                self._remember(key, plan)
+        u, v, weight, bias = self._pulled(plan, at, z, y)
+        parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        slope = sum_to(at.y * u, self._sigma.shape) if isinstance(self._sigma, Diagonal) else None
+        dual = self._dual_record(u, v, z)
+        return MachineCotangent(dual, at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
+
+    def _dual_record(self, u: Array | None, v: Array, seed: Array | None) -> MachineState:
+        """Return the dual solution; u, where there is none yet, is computed from v and its seed when asked for."""
+        if u is None:
+            return DualState(lambda: self._dual_start(v, seed), v)
+        return machine_state(u, v, (), (v.shape[-1], v.shape[-1]), None)
+
+    def _pulled(
+        self, plan: Plan | None, state: MachineState, z: Array | None, y: Array | None, primal: Array | None = None
+    ) -> tuple:
+        """Return u, v and the cotangents of weight and bias, by a plan or by the reference sweep.
+
+        `primal` is what the weight met, where that is not the state's z; u is then wanted.
+        """
+        if plan is not None:
+            shape = None if self.bias is None or primal is not None else self.bias.shape
+            at = (state.y, state.z if primal is None else primal, state.z if state.of is self._sigma else None)
+            with_u = primal is not None or len(state.inputs) != 1 or isinstance(self._sigma, Diagonal)
+            try:
+                return plan.pullback(self._mirrored.weight, self._sigma, at, (z, y), self._dead, shape, with_u)
+            except NotFinite:
+                pass
+        lead = tuple(state.y.shape[:-1])
+        u, v = self.dual(state)._resolvent(None, z, y, lead)
+        weight = self.project(weight_cotangent(self.partition, state.z if primal is None else primal, v))
+        return u, v, weight, None if self.bias is None or primal is not None else sum_to(v, self.bias.shape)

@@ -1,0 +1,133 @@
+"""Evaluation: one pass of an objective at one θ, and what loss and penalties read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from ..arrays import Array
+from ..graph.op import pullback, pullback_inputs, pullback_tangent, pushforward, replace, solve
+from ..records import Cotangent, State, Tangent
+from .samples import count_samples
+
+__all__ = ["Evaluation"]
+
+
+class Evaluation:
+    """The model at θ, its state, and the loss there; the pullbacks are computed when first asked for.
+
+    Parameters
+    ----------
+    base : op
+        The model, with any parameters.
+    params : mapping of str to array
+        The parameters, by name.
+    inputs : tuple of arrays
+    loss : Loss
+    targets : array
+    mask : bool array or None
+
+    Attributes
+    ----------
+    params, loss, targets, mask
+        As given.
+    model : op
+        The model with these parameters.
+    state : State
+        Its state at the inputs.
+    prediction : array of shape (*batch, *grid, channel)
+        Its output.
+    count : int
+        The number of samples that the mask counts.
+
+    Raises
+    ------
+    TypeError
+        If the model has not one output.
+    TypeError, ValueError
+        As the model's ``solve``.
+
+    Notes
+    -----
+    A penalty on more than the parameters is given this: ``value_at(at)``, ``gradient_at(at)``,
+    ``hessp_at(at, d)``. It lives as long as one call of the objective, or as one of its operators.
+    """
+
+    params: Mapping[str, Array]
+    model: Any
+    state: State
+
+    def __init__(
+        self, base: Any, params: Mapping[str, Array], inputs: tuple, loss: Any, targets: Array, mask: Array | None
+    ) -> None:
+        self._given = (base, inputs)
+        self.params, self.loss, self.targets, self.mask = params, loss, targets, mask
+        self.model = replace(base, params)
+        self.state = solve(self.model, *inputs)
+        if len(self.state.outputs) != 1:
+            raise TypeError(
+                f"the model has {len(self.state.outputs)} outputs but a loss reads one; "
+                "end it with an op that joins them"
+            )
+
+    def moved(self, params: Mapping[str, Array]) -> Evaluation:
+        """Return the evaluation at other parameters."""
+        base, inputs = self._given
+        return Evaluation(base, params, inputs, self.loss, self.targets, self.mask)
+
+    @property
+    def prediction(self) -> Array:
+        return self.state.outputs[0]
+
+    @cached_property
+    def count(self) -> int:
+        return count_samples(self.mask, tuple(self.prediction.shape[:-1]))
+
+    def value(self) -> Any:
+        """Return the loss."""
+        return self.loss.value(self.prediction, self.targets, self.mask)
+
+    @cached_property
+    def seed(self) -> Array:
+        """The gradient of the loss with respect to the prediction."""
+        return self.loss.gradient(self.prediction, self.targets, self.mask)
+
+    @cached_property
+    def cotangent(self) -> Cotangent:
+        """The pullback of `seed`: the gradient of the loss with respect to parameters and inputs."""
+        return pullback(self.model, self.state, (self.seed,))
+
+    @cached_property
+    def dual(self) -> Cotangent:
+        """The same, maybe without the parameters: what second derivatives read."""
+        if "cotangent" in self.__dict__:
+            return self.cotangent
+        return pullback_inputs(self.model, self.state, (self.seed,))
+
+    def along(self, d: Mapping[str, Array]) -> Tangent:
+        """Return the derivative of the state along a direction of the parameters."""
+        return pushforward(self.model, self.state, (None,) * len(self.state.inputs), d)
+
+    def towards(self, inputs: tuple) -> Tangent:
+        """Return the derivative of the state along a direction of the inputs."""
+        return pushforward(self.model, self.state, inputs, {})
+
+    def bend(self, tangent: Tangent) -> Array:
+        """Return how `seed` changes along a tangent: the loss's Hessian times that of the prediction.
+
+        Raises
+        ------
+        TypeError
+            If the loss has no Hessian product.
+        """
+        if not hasattr(self.loss, "hessp"):
+            raise TypeError(
+                f"the loss {self.loss!r} has no hessp, which second derivatives need; "
+                "give it a method hessp(p, t, d, mask) that returns its Hessian times d"
+            )
+        return self.loss.hessp(self.prediction, self.targets, tangent.outputs[0], self.mask)
+
+    def change(self, cotangent: Cotangent, tangent: Tangent, bend: Array | None) -> Cotangent:
+        """Return the derivative of a pullback along a tangent, its seed changing by `bend`."""
+        return pullback_tangent(self.model, self.state, cotangent, tangent, (bend,))
