@@ -7,7 +7,7 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 
 from . import activations, testing, theory
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
-from .errors import ConvergenceError
+from .errors import ConvergenceError, DerivativeError
 from .graph import (
     Add,
     Adjoint,
@@ -57,6 +57,7 @@ __all__ = [
     "Cotangent",
     "CycleError",
     "DenseMachine",
+    "DerivativeError",
     "Diagonal",
     "Edge",
     "Embed",

@@ -1,8 +1,15 @@
-"""ConvergenceError: an iteration that did not converge. Errors of structure are next to what raises them."""
+"""What every floor may raise: a derivative that there is not, an iteration that did not converge.
+
+Errors of structure are next to what raises them.
+"""
 
 from __future__ import annotations
 
-__all__ = ["ConvergenceError"]
+__all__ = ["ConvergenceError", "DerivativeError"]
+
+
+class DerivativeError(TypeError):
+    """A derivative was asked for that there is not: too rough an activation or op, no formula, or no verb."""
 
 
 class ConvergenceError(RuntimeError):

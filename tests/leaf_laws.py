@@ -165,7 +165,7 @@ def kinds(op, backend, inputs, seed_y):
     results = [*state.outputs, *cotangent.inputs, *cotangent.parameters.values(), *op.pushforward(state).outputs]
     try:
         seconds = [op.pullback_tangent(state, cotangent, tangent, y) for y in (locked(backend, seed_y), None)]
-    except TypeError:  # not of class C¹, or without a formula for the second derivative
+    except mk.DerivativeError:  # not of class C¹, or without a formula for the second derivative
         seconds = []
     results += [a for c in seconds for a in (*c.inputs, *c.parameters.values())]
     return {dtype_name(a) for a in results}

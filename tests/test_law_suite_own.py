@@ -127,6 +127,33 @@ OPS = {
 }
 
 
+def test_an_op_that_breaks_down_is_not_taken_for_one_without_the_verb():
+    """A mistake that raises TypeError, as most do, must not read as "not checked"."""
+
+    class Broken(Square):
+        def pullback_tangent(self, state, cotangent, tangent, change=None):
+            return len(3)
+
+    with pytest.raises(TypeError, match="has no len"):
+        mk.testing.check_op(Broken(np.ones(3)), np.ones((4, 3)), rng=5)
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv", "recurrent"])
+def test_a_machine_whose_second_derivative_breaks_down_is_reported(kind):
+    class Broken:
+        def pullback_tangent(self, *records, **seeds):
+            return len(3)
+
+    cls, options = {"dense": (mk.DenseMachine, {}), "conv": (mk.ConvMachine, {"padding": ((2, 1),)}),
+                    "recurrent": (mk.RecurrentMachine, {"memory": 2})}[kind]  # fmt: skip
+    machine = type("Own", (Broken, cls), {})((1, 2), "tanh", rng=0, backend="numpy", **options)
+    with pytest.raises(LawError) as caught:
+        mk.testing.check_machine(machine, rng=7)
+    message = str(caught.value)
+    for law in ("second derivatives", "symmetric Hessian", "inputs untouched"):
+        assert re.search(rf"BROKEN {law}.*\n +left .TypeError: object of type 'int' has no len", message), message
+
+
 @pytest.mark.parametrize("what", OPS)
 def test_a_wrong_op_is_reported_with_the_law_the_seed_and_both_numbers(what):
     wrong, law = OPS[what]

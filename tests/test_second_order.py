@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import machinekit as mk
 from machinekit.arrays import NUMPY, to_host
 
 from .helpers import assert_close, tolerance
@@ -14,7 +15,7 @@ from .jets import settled
 from .strategies import SMOOTH, cases
 from .test_plan import SCHEDULES, schedule
 
-STEP = 1e-30
+STEP = 2.0**-600  # its square is zero: what lies on a kink stays there
 NAMES = ("y0", "z0", "weight", "bias", "slope")
 
 
@@ -114,3 +115,26 @@ def test_every_schedule_has_the_same_second_derivatives(name, case, chosen):
         if want[n] is not None:
             allowed = 64 * tolerance(case.dtype, (size + 1.0) * (1 + case.channels))
             assert_close(n, getattr(got, n), want[n], allowed, case, name)
+
+
+@pytest.mark.parametrize("along", [7, None, np.ones(3), [("y0", np.ones(3))]])
+def test_a_direction_that_is_no_mapping_is_refused_by_name(along):
+    machine = mk.DenseMachine((1, 2), rng=0, backend="numpy")
+    state = machine.solve(np.ones((2, 1)))
+    with pytest.raises(TypeError, match=r"along is a \w+; pass what machine.pushforward returned, or a mapping"):
+        machine.pullback_tangent(state, machine.pullback(state, np.ones((2, 3))), along)
+
+
+def test_what_cannot_be_differentiated_twice_is_refused_by_name():
+    """Too rough, no formula, or a formula that takes no complex numbers: one kind of TypeError, before any work."""
+    heaviside = mk.Activation(np.sinh, lambda y: np.heaviside(y, 1.0), name="odd")
+    bare = mk.Activation(np.sinh, name="bare")
+    for activation, said in (("relu", r"class C\^1 and relu is of class C\^0"), (bare, "no second derivative"),
+                             (heaviside, "odd.* takes no complex numbers")):  # fmt: skip
+        machine = mk.DenseMachine((1, 2), activation, rng=0, backend="numpy")
+        state = machine.solve(np.ones((2, 1)))
+        cotangent = machine.pullback(state, np.ones((2, 3)))
+        with pytest.raises(mk.DerivativeError, match=said):
+            machine.pullback_tangent(state, cotangent, {"y0": np.ones((2, 1))})
+    with pytest.raises(mk.DerivativeError, match="MaxPool is of class C"):
+        mk.MaxPool((2,)).pullback_tangent(None, None, None)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..arrays import Array, astype, dtype_name, namespace, precision
+from ..errors import DerivativeError
 
 __all__ = ["Activation", "ComplexStep", "Function"]
 
@@ -24,15 +25,21 @@ class ComplexStep:
 
     def __call__(self, y: Array) -> Array:
         if dtype_name(y).startswith("complex"):
-            raise TypeError(
+            raise DerivativeError(
                 f"activation {self.name!r} has no formula for its derivative at complex points "
                 "(the complex step is taken); give one: mk.Activation(value, derivative)"
             )
         xp = namespace(y)
         wide = xp.complex64 if precision(y, "y") == "single" else xp.complex128
-        value = self.function(astype(y, wide) + 1j * _STEP)
+        try:
+            value = self.function(astype(y, wide) + 1j * _STEP)
+        except TypeError as error:
+            raise DerivativeError(
+                f"activation {self.name!r} takes no complex numbers ({error}), so the complex step cannot "
+                "differentiate it; give a derivative: mk.Activation(value, derivative)"
+            ) from error
         if not dtype_name(value).startswith("complex"):
-            raise TypeError(
+            raise DerivativeError(
                 f"activation {self.name!r} returned {dtype_name(value)} at complex points, so the complex "
                 "step cannot differentiate it; give a derivative: mk.Activation(value, derivative)"
             )
@@ -49,13 +56,13 @@ class _Missing:
     def __call__(self, y: Array) -> Array:
         raise self.error()
 
-    def error(self) -> TypeError:
+    def error(self) -> DerivativeError:
         """Return what to raise: which derivative is missing, and how to give it."""
         below, all_of_them = {
             "second": ("derivative", "both: mk.Activation(value, derivative, second)"),
             "third": ("second", "all: mk.Activation(value, derivative, second, third=third)"),
         }[self.order]
-        return TypeError(
+        return DerivativeError(
             f"activation {self.name!r} has no {self.order} derivative; give its {below} (the complex step "
             f"then gives the {self.order}) or {all_of_them}"
         )
@@ -138,9 +145,9 @@ class Activation:
         return self.value(y)
 
     def demand(self, k: int, what: str) -> None:
-        """Raise TypeError unless σ is of class C^k and has its derivative of order k + 1, which `what` needs."""
+        """Raise DerivativeError unless σ is of class C^k and has its derivative of order k + 1, which `what` needs."""
         if self.smoothness < k:
-            raise TypeError(
+            raise DerivativeError(
                 f"{what} needs an activation of class C^{k} and {self.name} is of class C^{self.smoothness:g}; "
                 "use a smoother one, such as softplus for relu"
             )

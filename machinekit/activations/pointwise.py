@@ -164,7 +164,7 @@ class Blockwise:
         return self._each(y, [a.third for a in self.activations])
 
     def demand(self, k: int, what: str) -> None:
-        """Raise TypeError unless every block with channels is of class C^k and has its derivative of order k + 1.
+        """Raise DerivativeError unless every block with channels is of class C^k and has its derivative of order k + 1.
 
         Parameters
         ----------

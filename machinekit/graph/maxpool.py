@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..arrays import Array, astype, backend_of, framed, namespace, real, taps
+from ..errors import DerivativeError
 from ..records import Cotangent, State, Tangent
 from .pooling import Pool
 from .windows import on_batch, on_samples
@@ -35,7 +36,7 @@ class MaxPool(Pool):
     their real parts. Where several entries are largest, the first in C order of the window is taken: it
     alone gives ẏ[p] = ẋ[q(p)] and receives ȳ[p], so that x̄[q] = Σ_{p : q(p) = q} ȳ[p]. A NaN counts as
     larger than anything and is passed on. Its place in the window is in ``State.saved``. Linear in pieces, of
-    class C⁰: there is no second derivative, and `pullback_tangent` raises TypeError, as for relu. Π k comparisons
+    class C⁰: there is no second derivative, and `pullback_tangent` raises DerivativeError, as for relu. Π k comparisons
     per output position.
 
     Examples
@@ -108,8 +109,8 @@ class MaxPool(Pool):
     def pullback_tangent(
         self, state: State, cotangent: Cotangent, tangent: Tangent, *outputs: Array | None
     ) -> NoReturn:
-        """Raise TypeError: a maximum is linear in pieces, of class C⁰."""
-        raise TypeError(
+        """Raise DerivativeError: a maximum is linear in pieces, of class C⁰."""
+        raise DerivativeError(
             "pullback_tangent needs an op of class C^1 and MaxPool is of class C^0; use a smoother one, such as AvgPool"
         )
 

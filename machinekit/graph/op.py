@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..errors import DerivativeError
 from ..records import Cotangent, State, Tangent
 
 __all__ = [
@@ -100,7 +101,7 @@ def solve(op: Any, *inputs: Array) -> State:
     return State(inputs, outputs if isinstance(outputs, tuple) else (outputs,))
 
 
-class MissingVerb(TypeError):
+class MissingVerb(DerivativeError):
     """An op was asked for a verb that it does not have."""
 
 

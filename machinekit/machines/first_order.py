@@ -169,22 +169,25 @@ class FirstOrder(Linearised):
         for name, direction in parameters.items():
             check_direction(self, name, direction)
         along = {"weight": None, "bias": None, "slope": None, **parameters}
-        start_y, moved = y0, None
-        if along["weight"] is not None or along["bias"] is not None:
-            start_y = None if y0 is None else widen(self, y0, lead)
-            if along["weight"] is not None:
-                moved = self.project(along["weight"])
-                image, _ = self._images(self._plan(lead, moved, state.z), moved, state.z)
-                start_y = image if start_y is None else start_y + image
-            if along["bias"] is not None:
-                start_y = (widen(self, None, lead) if start_y is None else start_y) + along["bias"]
-        start_z = z0
-        if along["slope"] is not None:
-            bent = along["slope"] * state.y
-            start_z = bent if z0 is None else widen(self, z0, lead) + bent
+        moved = image = None
+        if along["weight"] is not None:
+            moved = self.project(along["weight"])
+            image, _ = self._images(self._plan(lead, moved, state.z), moved, state.z)
+        start_y = self._sum(lead, y0, image)
+        if along["bias"] is not None:
+            start_y = widen(self, start_y, lead) + along["bias"]
+        start_z = self._sum(lead, z0, None if along["slope"] is None else along["slope"] * state.y)
         tangent = self.tangent(state)
         y, z = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
         return MachineTangent(y, z, (y0, z0), parameters, moved)
+
+    def _sum(self, lead: tuple[int, ...], *signals: Array | None) -> Array | None:
+        """Return the sum of signals of any widths, None being zero; one alone as it is."""
+        given = [a for a in signals if a is not None]
+        if len(given) < 2:
+            return given[0] if given else None
+        wide = [widen(self, a, lead) for a in given]
+        return sum(wide[1:], start=wide[0])
 
     def _images(
         self, plan: Plan | None, weight: Array | None, z: Array, primal: Array | None = None

@@ -9,7 +9,7 @@ from ..activations import Diagonal
 from ..arrays import Array
 from ..linear import sum_to
 from ..records import Jet, JetCotangent, JetTangent, MachineState
-from .checks import check_signals, check_state, widen
+from .checks import check_signals, check_state
 from .second_order import SecondOrder
 
 __all__ = ["Jets"]
@@ -227,14 +227,6 @@ class Jets(SecondOrder):
             return ()
         value = at.z if at.of is self._sigma else None
         return tuple(derivative(at.y, value) for derivative in (self._sigma.second, self._sigma.third)[:count])
-
-    def _sum(self, lead: tuple[int, ...], *signals: Array | None) -> Array | None:
-        """Return the sum of signals of any widths, None being zero; one alone as it is."""
-        given = [a for a in signals if a is not None]
-        if len(given) < 2:
-            return given[0] if given else None
-        wide = [widen(self, a, lead) for a in given]
-        return sum(wide[1:], start=wide[0])
 
 
 def _along_curve(ys: Sequence[Array], bent: Sequence[Array]) -> Array | None:

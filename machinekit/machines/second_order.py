@@ -8,7 +8,7 @@ from ..activations import Diagonal
 from ..arrays import Array, add_to
 from ..linear import sum_to, transpose
 from ..records import Cotangent, MachineCotangent, MachineState, MachineTangent, State, Tangent
-from .checks import check_cotangent, check_signals, check_state, check_tangent, widen
+from .checks import check_cotangent, check_signals, check_state, check_tangent
 from .first_order import FirstOrder
 
 __all__ = ["SecondOrder"]
@@ -98,13 +98,14 @@ class SecondOrder(FirstOrder):
         self.pointwise.demand(1, "pullback_tangent")
         u, v = check_cotangent(self, at, cotangent)
         check_signals(self, {"z": z, "y": y}, lead)
-        tangent = check_tangent(self, at, along) if isinstance(along, Tangent) else self.pushforward(at, **along)
+        known = self.pushforward(at, **along) if isinstance(along, Mapping) else along
+        tangent = check_tangent(self, at, known)
         plan = self._plan(lead, tangent.y, tangent.moved, v, dual=True)
         mirrored = None if tangent.moved is None else transpose(self.partition, tangent.moved)
         # Ẇᵀ v, and the part of the weight cotangent in which z moves
         start, weight = self._mirrored._images(plan, mirrored, v, tangent.z)
-        start = _sum(start, z if start is None or z is None else widen(self, z, lead))
-        bent = _sum(self._bent(at, tangent, u), y if y is None else widen(self, y, lead))
+        start = self._sum(lead, start, z)
+        bent = self._sum(lead, self._bent(at, tangent, u), y)
         plan = self._plan(lead, at.y, at.z, start, bent, dual=True)
         u_dot, v_dot, rest, bias = self._pulled(plan, at, start, bent)
         weight = add_to(rest, weight)
@@ -122,7 +123,3 @@ class SecondOrder(FirstOrder):
             moved = tangent.parameters.get("slope")
             return None if moved is None else moved * u
         return self._sigma.second(state.y, state.z if state.of is self._sigma else None) * tangent.y * u
-
-
-def _sum(a: Array | None, b: Array | None) -> Array | None:
-    return b if a is None else a if b is None else a + b
