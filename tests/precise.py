@@ -88,6 +88,7 @@ FUNCTIONS = {
     "mish": lambda y: y * _tanh(_softplus(y)),
     "hardtanh": lambda y: min(max(y, Decimal(-1)), Decimal(1)),
     "hardsigmoid": lambda y: min(max(y / 6 + Decimal("0.5"), Decimal(0)), Decimal(1)),
+    "soft_threshold": lambda y: y - min(max(y, Decimal("-0.5")), Decimal("0.5")),
     "logsigmoid": lambda y: -_softplus(-y),
     "sin": _sin,
     "square": lambda y: y * y,

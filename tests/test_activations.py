@@ -110,15 +110,15 @@ def test_the_declared_class_is_the_true_one(backend, activation):
     ("name", "kink", "slope"),
     [("relu", 0.0, 0.0), ("leaky_relu", 0.0, 0.01), ("elu", 0.0, 1.0), ("celu", 0.0, 1.0), ("softsign", 0.0, 1.0),
      ("selu", 0.0, 1.0507009873554805 * 1.6732632423543772), ("hardtanh", -1.0, 0.0), ("hardtanh", 1.0, 0.0),
-     ("hardsigmoid", -3.0, 0.0), ("hardsigmoid", 3.0, 0.0)],
+     ("hardsigmoid", -3.0, 0.0), ("hardsigmoid", 3.0, 0.0), ("soft_threshold", -0.5, 0.0),
+     ("soft_threshold", 0.5, 0.0)],
 )  # fmt: skip
 def test_slopes_at_kinks_are_the_documented_ones(backend, name, kink, slope):
-    """From the left; 0 at both ends of hardtanh and hardsigmoid. Higher derivatives take the same side."""
+    """From the left; 0 at both kinks of hardtanh, hardsigmoid and soft_threshold. Higher derivatives likewise."""
     got = evaluate(get_activation(name), backend, np.array([kink]), "derivative")
     assert abs(got[0] - slope) <= 4 * eps("float64") * abs(slope)
     complex_point = evaluate(get_activation(name), backend, np.array([kink + 1e-20j]))
-    if name not in ("hardtanh", "hardsigmoid"):
-        assert abs(complex_point[0].imag / 1e-20 - slope) <= 4 * eps("float64") * abs(slope)
+    assert abs(complex_point[0].imag / 1e-20 - slope) <= 4 * eps("float64") * abs(slope)
     second = {"elu": 1.0, "celu": 1.0, "softsign": 2.0, "selu": slope}.get(name, 0.0)
     got = evaluate(get_activation(name), backend, np.array([kink]), "second")
     assert abs(got[0] - second) <= 4 * eps("float64") * abs(second)
@@ -140,6 +140,26 @@ def test_derivatives_of_the_value_are_the_derivatives(backend, name, role):
     assert_close(activation.name, got, want, tolerance("float64", 1.0), POINTS)
 
 
+def test_the_pieces_of_real_and_complex_arithmetic_are_the_same(backend, activation):
+    """Maxima and clips serve real numbers, branches on the real part complex ones: zero, kinks and all."""
+    points = np.concatenate([POINTS, [0.0, -0.0], activation.kinks, [1e4, -1e4]])
+    for role in ROLES:
+        whole = evaluate(activation, backend, points + 0j, role)
+        bound = tolerance("float64", 1 + np.abs(points) ** (2 if activation.name == "square" else 1))
+        assert_close(
+            f"{activation.name} {role}", whole.real, evaluate(activation, backend, points, role), bound, points
+        )
+
+
+def test_what_is_not_a_number_shows(backend, activation):
+    """Neither a clip nor a branch turns a nan into an ordinary number."""
+    for kind in ("float64", "complex128"):
+        with np.errstate(invalid="ignore"):
+            got = evaluate(activation, backend, np.array([np.nan, 1.0], dtype=kind))
+        assert np.isnan(got[0]), (activation.name, kind)
+        assert not np.isnan(got[1]), (activation.name, kind)
+
+
 def test_inputs_are_not_written_to_and_results_are_new(backend, activation):
     """σ(y) never is y, not even for the identity."""
     points = POINTS.copy()
@@ -159,11 +179,16 @@ def test_inputs_are_not_written_to_and_results_are_new(backend, activation):
     ("make", "x", "value", "slope", "k"),
     [
         (lambda: mk.leaky_relu(0.25), -2.0, -0.5, 0.25, 0),
+        (lambda: mk.leaky_relu(1.5), -2.0, -3.0, 1.5, 0),
+        (lambda: mk.leaky_relu(-0.5), -2.0, 1.0, -0.5, 0),
         (lambda: mk.elu(2.0), -1.0, 2 * math.expm1(-1), 2 * math.exp(-1), 0),
         (lambda: mk.elu(1.0), -1.0, math.expm1(-1), math.exp(-1), 1),
         (lambda: mk.celu(2.0), -1.0, 2 * math.expm1(-0.5), math.exp(-0.5), 1),
         (lambda: mk.hardtanh(-0.5, 2.0), 1.5, 1.5, 1.0, 0),
         (lambda: mk.hardtanh(-0.5, 2.0), -1.5, -0.5, 0.0, 0),
+        (lambda: mk.soft_threshold(1.25), 2.0, 0.75, 1.0, 0),
+        (lambda: mk.soft_threshold(1.25), -2.0, -0.75, 1.0, 0),
+        (lambda: mk.soft_threshold(1.25), -1.0, 0.0, 0.0, 0),
     ],
 )
 def test_parametrised_activations_take_their_parameters(backend, make, x, value, slope, k):

@@ -118,6 +118,7 @@ def test_the_complex_step_refuses_complex_points_and_real_answers(backend):
         ((swish, "tanh"), "derivative is 'tanh'"),
         ((swish, None, swish), "second is given without"),
         ((swish, swish_slope, None, "", None, (), (), None, None, swish), "third is given without"),
+        ((swish, None, None, "", None, (), (), None, None, None, None, 2.0), "prox is 2.0"),
     ],
 )
 def test_malformed_activations_are_refused(arguments, message):
@@ -155,6 +156,7 @@ def test_unknown_activations_are_refused_with_the_nearest_names(given, kind, wor
         (lambda: mk.elu(math.inf), ["alpha", "inf"]),
         (lambda: mk.leaky_relu(math.nan), ["slope", "nan"]),
         (lambda: mk.hardtanh(1.0, -1.0), ["low", "high", "-1"]),
+        (lambda: mk.soft_threshold(0.0), ["threshold", "0"]),
     ],
 )
 def test_parameters_of_activations_are_checked(call, words):

@@ -9,12 +9,13 @@ from typing import Any
 
 from ..arrays import near
 from . import piecewise as p
+from . import proximal as x
 from . import smooth as s
 from . import third as t
 from .core import Activation
 from .pointwise import Blockwise, Diagonal, Pointwise
 
-__all__ = ["NAMES", "celu", "elu", "get_activation", "hardtanh", "leaky_relu", "read_activation"]
+__all__ = ["NAMES", "celu", "elu", "get_activation", "hardtanh", "leaky_relu", "read_activation", "soft_threshold"]
 
 
 def _positive(name: str, value: float) -> float:
@@ -25,7 +26,7 @@ def _positive(name: str, value: float) -> float:
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
-    """Return y for y > 0, else slope · y; of class C^0, σ′(0) = slope.
+    """Return y for y > 0, else slope · y; of class C^0, σ′(0) = slope; proximal for slopes in [0, 1].
 
     Raises
     ------
@@ -38,11 +39,12 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     return Activation(
         partial(p.leaky_relu, slope=slope), partial(p.leaky_relu_slope, slope=slope), s.zero,
         name="leaky_relu", smoothness=0, kinks=(0.0,), options=(("slope", slope),), third=s.zero,
+        prox=partial(x.leaky_relu_prox, slope=slope) if 0.0 <= slope <= 1.0 else None,
     )  # fmt: skip
 
 
 def elu(alpha: float = 1.0) -> Activation:
-    """Return y for y > 0, else α(e^y − 1); of class C^1 for α = 1, else C^0; σ′(0) = α.
+    """Return y for y > 0, else α(e^y − 1); of class C^1 for α = 1, else C^0; σ′(0) = α; proximal for α ≤ 1.
 
     Raises
     ------
@@ -54,12 +56,12 @@ def elu(alpha: float = 1.0) -> Activation:
     return Activation(
         partial(p.elu, **bound), partial(p.elu_slope, **bound), partial(p.elu_second, **bound),
         name="elu", smoothness=1 if alpha == 1.0 else 0, kinks=(0.0,), options=(("alpha", alpha),),
-        third=partial(p.elu_second, **bound),
+        third=partial(p.elu_second, **bound), prox=partial(x.elu_prox, scale=alpha) if alpha <= 1.0 else None,
     )  # fmt: skip
 
 
 def celu(alpha: float = 1.0) -> Activation:
-    """Return y for y > 0, else α(e^(y/α) − 1); of class C^1.
+    """Return y for y > 0, else α(e^(y/α) − 1); of class C^1; proximal.
 
     Raises
     ------
@@ -71,11 +73,12 @@ def celu(alpha: float = 1.0) -> Activation:
     return Activation(
         partial(p.celu, **bound), partial(p.celu_slope, **bound), partial(p.celu_second, **bound),
         name="celu", smoothness=1, kinks=(0.0,), options=(("alpha", alpha),), third=partial(t.celu_third, **bound),
+        prox=partial(x.celu_prox, scale=alpha),
     )  # fmt: skip
 
 
 def hardtanh(low: float = -1.0, high: float = 1.0) -> Activation:
-    """Return y clipped to [low, high]; of class C^0, slope 0 at both ends.
+    """Return y clipped to [low, high]; of class C^0, slope 0 at both ends; proximal.
 
     Raises
     ------
@@ -89,47 +92,79 @@ def hardtanh(low: float = -1.0, high: float = 1.0) -> Activation:
     return Activation(
         partial(p.hardtanh, **bound), partial(p.hardtanh_slope, **bound), s.zero,
         name="hardtanh", smoothness=0, kinks=(low, high), options=(("low", low), ("high", high)), third=s.zero,
+        prox=partial(x.hardtanh_prox, **bound),
     )  # fmt: skip
 
 
-def _smooth(name: str, value: Any, slope: Any, second: Any, third: Any, *of_value: Any) -> Callable[[], Activation]:
+def soft_threshold(threshold: float = 0.5) -> Activation:
+    """Return y moved towards 0 by λ = `threshold`, and 0 for |y| ≤ λ; of class C^0, slope 0 at both kinks; proximal.
+
+    Raises
+    ------
+    ValueError
+        If `threshold` is not positive and finite.
+    """
+    threshold = _positive("threshold", threshold)
+    bound = {"threshold": threshold}
+    return Activation(
+        partial(p.soft_threshold, **bound), partial(p.soft_threshold_slope, **bound), s.zero,
+        name="soft_threshold", smoothness=0, kinks=(-threshold, threshold), options=(("threshold", threshold),),
+        slope_of_value=p.soft_threshold_slope_of_value, third=s.zero, prox=partial(x.soft_threshold_prox, **bound),
+    )  # fmt: skip
+
+
+def _smooth(
+    name: str, value: Any, slope: Any, second: Any, third: Any, *of_value: Any, prox: Any = None
+) -> Callable[[], Activation]:
     """What follows σ‴ are σ′, σ″ and σ‴ as functions of σ(y)."""
     given = dict(zip(("slope_of_value", "second_of_value", "third_of_value"), of_value, strict=False))
-    return partial(Activation, value, slope, second, name=name, smoothness=math.inf, third=third, **given)
+    return partial(Activation, value, slope, second, name=name, smoothness=math.inf, third=third, prox=prox, **given)
 
 
 def _kinked(
-    name: str, value: Any, slope: Any, second: Any, third: Any, k: int, kinks: tuple, of_value: Any = None
-) -> Callable[[], Activation]:
+    name: str, value: Any, slope: Any, second: Any, third: Any, k: int, kinks: tuple, of_value: Any = None,
+    prox: Any = None,
+) -> Callable[[], Activation]:  # fmt: skip
     return partial(
-        Activation, value, slope, second, name=name, smoothness=k, kinks=kinks, slope_of_value=of_value, third=third
-    )
+        Activation, value, slope, second, name=name, smoothness=k, kinks=kinks, slope_of_value=of_value, third=third,
+        prox=prox,
+    )  # fmt: skip
 
 
 _MAKERS: dict[str, Callable[..., Activation]] = {
-    "identity": _smooth("identity", s.identity, s.identity_slope, s.zero, s.zero, s.identity_slope),
+    "identity": _smooth(
+        "identity", s.identity, s.identity_slope, s.zero, s.zero, s.identity_slope, prox=x.identity_prox
+    ),
     "tanh": _smooth(
         "tanh", s.tanh, s.tanh_slope, s.tanh_second, t.tanh_third,
-        s.tanh_slope_of_value, s.tanh_second_of_value, t.tanh_third_of_value,
+        s.tanh_slope_of_value, s.tanh_second_of_value, t.tanh_third_of_value, prox=x.tanh_prox,
     ),
     "sigmoid": _smooth(
         "sigmoid", s.sigmoid, s.sigmoid_slope, s.sigmoid_second, t.sigmoid_third,
-        s.sigmoid_slope_of_value, s.sigmoid_second_of_value, t.sigmoid_third_of_value,
+        s.sigmoid_slope_of_value, s.sigmoid_second_of_value, t.sigmoid_third_of_value, prox=x.sigmoid_prox,
     ),
-    "relu": _kinked("relu", p.relu, p.relu_slope, s.zero, s.zero, 0, (0.0,), p.relu_slope),
+    "relu": _kinked("relu", p.relu, p.relu_slope, s.zero, s.zero, 0, (0.0,), p.relu_slope, x.relu_prox),
     "leaky_relu": leaky_relu,
     "elu": elu,
     "selu": _kinked("selu", p.selu, p.selu_slope, p.selu_second, p.selu_second, 0, (0.0,)),
     "celu": celu,
-    "softplus": _smooth("softplus", s.softplus, s.sigmoid, s.sigmoid_slope, s.sigmoid_second),
-    "softsign": _kinked("softsign", p.softsign, p.softsign_slope, p.softsign_second, t.softsign_third, 1, (0.0,)),
+    "softplus": _smooth("softplus", s.softplus, s.sigmoid, s.sigmoid_slope, s.sigmoid_second, prox=x.softplus_prox),
+    "softsign": _kinked(
+        "softsign", p.softsign, p.softsign_slope, p.softsign_second, t.softsign_third, 1, (0.0,), prox=x.softsign_prox
+    ),
     "gelu": _smooth("gelu", s.gelu, s.gelu_slope, s.gelu_second, t.gelu_third),
     "gelu_tanh": _smooth("gelu_tanh", s.gelu_tanh, s.gelu_tanh_slope, s.gelu_tanh_second, t.gelu_tanh_third),
     "silu": _smooth("silu", s.silu, s.silu_slope, s.silu_second, t.silu_third),
     "mish": _smooth("mish", s.mish, s.mish_slope, s.mish_second, t.mish_third),
     "hardtanh": hardtanh,
-    "hardsigmoid": _kinked("hardsigmoid", p.hardsigmoid, p.hardsigmoid_slope, s.zero, s.zero, 0, (-3.0, 3.0)),
-    "logsigmoid": _smooth("logsigmoid", s.logsigmoid, s.logsigmoid_slope, s.logsigmoid_second, t.logsigmoid_third),
+    "hardsigmoid": _kinked(
+        "hardsigmoid", p.hardsigmoid, p.hardsigmoid_slope, s.zero, s.zero, 0, (-3.0, 3.0), prox=x.hardsigmoid_prox
+    ),
+    "soft_threshold": soft_threshold,
+    "logsigmoid": _smooth(
+        "logsigmoid", s.logsigmoid, s.logsigmoid_slope, s.logsigmoid_second, t.logsigmoid_third,
+        prox=x.logsigmoid_prox,
+    ),
     "sin": _smooth("sin", s.sin, s.sin_slope, s.sin_second, t.sin_third),
     "square": _smooth("square", s.square, s.square_slope, s.square_second, s.zero),
 }  # fmt: skip

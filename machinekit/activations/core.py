@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..arrays import Array, astype, dtype_name, namespace, precision
 from ..errors import DerivativeError
+from .smooth import zero
 
 __all__ = ["Activation", "ComplexStep", "Function"]
 
@@ -94,6 +95,17 @@ class Activation:
         σ′, σ″ and σ‴ as functions of σ(y), where there are stable ones; they save a transcendental each.
     third : callable, optional
         σ‴. When left out and `second` is given, by the complex step of `second`.
+    prox : callable, optional
+        (x, alpha) ↦ prox_{αf}(x), a new array, for a step size alpha > 0 and the f with σ = prox_f; at complex x its
+        analytic continuation. None where σ is not, or is not known to be, a proximal operator; `scalar_prox` in
+        `mk.activations` makes it for a smooth σ.
+
+    Notes
+    -----
+    prox_{αf}(x) = argmin_s α f(s) + ½ (s − x)², so that alpha = 1 gives σ itself. There is such a convex f exactly
+    if σ is nondecreasing and nonexpansive (J. J. Moreau, Bull. Soc. Math. France 93 (1965), 273–299). With
+    ∂f(s) = σ⁻¹(s) − s, prox_{αf}(x) = σ(p) where (1 − α) σ(p) + α p = x. It is what operator splitting takes for
+    any other step size; σ in its place has other fixed points (arXiv:2006.08591, §3).
 
     Examples
     --------
@@ -103,6 +115,8 @@ class Activation:
     array([ 3., 12.])
     >>> mk.leaky_relu(0.25)(np.array([-4.0, 4.0]))
     array([-1.,  4.])
+    >>> mk.activations.get_activation("soft_threshold").prox(np.array([-4.0, 1.0, 4.0]), 2.0)
+    array([-3.,  0.,  3.])
     """
 
     value: Function
@@ -116,12 +130,15 @@ class Activation:
     second_of_value: Function | None = field(default=None, repr=False)
     third: Function = None  # type: ignore[assignment]
     third_of_value: Function | None = field(default=None, repr=False)
+    prox: Callable[[Array, float], Array] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for role in ("value", "derivative", "second", "third"):
             given = getattr(self, role)
             if not (callable(given) or (given is None and role != "value")):
                 raise TypeError(f"{role} is {given!r}; pass a function of one array")
+        if not (callable(self.prox) or self.prox is None):
+            raise TypeError(f"prox is {self.prox!r}; pass a function of an array and a step size, or None")
         if self.derivative is None and self.second is not None:
             raise TypeError("second is given without derivative; give both, or neither")
         if self.second is None and self.third is not None:
@@ -143,6 +160,11 @@ class Activation:
     def __call__(self, y: Array) -> Array:
         """Return σ(y), of the shape of `y`."""
         return self.value(y)
+
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether σ is made of linear pieces: its second derivative is `zero` of `mk.activations`."""
+        return self.second is zero
 
     def demand(self, k: int, what: str) -> None:
         """Raise DerivativeError unless σ is of class C^k and has its derivative of order k + 1, which `what` needs."""

@@ -1,12 +1,13 @@
 """Activations in pieces; at a kink the derivative is the one-sided value from the left piece.
 
-The exceptions follow custom: hardtanh and hardsigmoid have slope 0 at both ends. Second
-derivatives follow the same side. Branches look at the real part only.
+The exceptions follow custom: hardtanh, hardsigmoid and soft_threshold have slope 0 at both
+kinks. Second derivatives follow the same side. Branches look at the real part only.
 """
 
 from __future__ import annotations
 
 from ..arrays import Array, astype, namespace, real
+from .smooth import above_zero, below_zero, minus_size
 
 __all__ = [
     "celu",
@@ -26,6 +27,9 @@ __all__ = [
     "selu",
     "selu_second",
     "selu_slope",
+    "soft_threshold",
+    "soft_threshold_slope",
+    "soft_threshold_slope_of_value",
     "softsign",
     "softsign_second",
     "softsign_slope",
@@ -57,6 +61,9 @@ def relu_slope(y: Array) -> Array:
 
 
 def leaky_relu(y: Array, *, slope: float) -> Array:
+    xp = namespace(y)
+    if 0.0 < slope <= 1.0 and xp.isdtype(y.dtype, "real floating"):
+        return xp.maximum(y, slope * y)
     return _pick(y, y, slope * y)
 
 
@@ -66,15 +73,11 @@ def leaky_relu_slope(y: Array, *, slope: float) -> Array:
 
 def _exp_below(y: Array) -> Array:
     """e^min(y, 0), the minimum being taken on the real part."""
-    return namespace(y).exp(_pick(y, _flat(y, 0.0), y))
-
-
-def _expm1_below(y: Array) -> Array:
-    return namespace(y).expm1(_pick(y, _flat(y, 0.0), y))
+    return namespace(y).exp(below_zero(y))
 
 
 def elu(y: Array, *, alpha: float) -> Array:
-    return _pick(y, y, alpha * _expm1_below(y))
+    return alpha * namespace(y).expm1(below_zero(y)) + above_zero(y)
 
 
 def elu_slope(y: Array, *, alpha: float) -> Array:
@@ -98,7 +101,7 @@ def selu_second(y: Array) -> Array:
 
 
 def celu(y: Array, *, alpha: float) -> Array:
-    return _pick(y, y, alpha * _expm1_below(y / alpha))
+    return alpha * namespace(y).expm1(below_zero(y) / alpha) + above_zero(y)
 
 
 def celu_slope(y: Array, *, alpha: float) -> Array:
@@ -109,22 +112,17 @@ def celu_second(y: Array, *, alpha: float) -> Array:
     return _pick(y, _flat(y, 0.0), _exp_below(y / alpha) / alpha)
 
 
-def _one_plus_size(y: Array) -> Array:
-    """1 + |y|, analytic on either side of 0."""
-    return 1.0 + _pick(y, y, -y)
-
-
 def softsign(y: Array) -> Array:
-    return y / _one_plus_size(y)
+    return y / (1.0 - minus_size(y))
 
 
 def softsign_slope(y: Array) -> Array:
-    shrunk = 1.0 / _one_plus_size(y)
+    shrunk = 1.0 / (1.0 - minus_size(y))
     return shrunk * shrunk
 
 
 def softsign_second(y: Array) -> Array:
-    shrunk = 1.0 / _one_plus_size(y)
+    shrunk = 1.0 / (1.0 - minus_size(y))
     return _pick(y, _flat(y, -2.0), _flat(y, 2.0)) * (shrunk * shrunk * shrunk)
 
 
@@ -135,6 +133,9 @@ def _between(y: Array, low: float, high: float, inside: Array, below: float, abo
 
 
 def hardtanh(y: Array, *, low: float, high: float) -> Array:
+    xp = namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        return xp.clip(y, low, high)
     return _between(y, low, high, y, low, high)
 
 
@@ -143,8 +144,33 @@ def hardtanh_slope(y: Array, *, low: float, high: float) -> Array:
 
 
 def hardsigmoid(y: Array) -> Array:
+    xp = namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        return xp.clip(y / 6.0 + 0.5, 0.0, 1.0)
     return _between(y, -3.0, 3.0, y / 6.0 + 0.5, 0.0, 1.0)
 
 
 def hardsigmoid_slope(y: Array) -> Array:
     return _between(y, -3.0, 3.0, _flat(y, 1.0 / 6.0), 0.0, 0.0)
+
+
+def _within(y: Array, bound: float) -> Array:
+    return (real(y) >= -bound) & (real(y) <= bound)
+
+
+def soft_threshold(y: Array, *, threshold: float) -> Array:
+    xp = namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        return y - xp.clip(y, -threshold, threshold)
+    shrunk = xp.where(real(y) < 0, y + threshold, y - threshold)
+    return xp.where(_within(y, threshold), _flat(y, 0.0), shrunk)
+
+
+def soft_threshold_slope(y: Array, *, threshold: float) -> Array:
+    """1 where |y| > λ, else 0."""
+    return astype(namespace(y).logical_not(_within(y, threshold)), y.dtype)
+
+
+def soft_threshold_slope_of_value(z: Array) -> Array:
+    """σ(y) = 0 iff |y| ≤ λ, differences of unequal numbers being never 0."""
+    return astype(namespace(z).logical_not(real(z) == 0), z.dtype)

@@ -14,6 +14,8 @@ from ..arrays import Array, erfc, namespace, real
 __all__ = [
     "TANH_CUBE",
     "TANH_SCALE",
+    "above_zero",
+    "below_zero",
     "gelu",
     "gelu_second",
     "gelu_slope",
@@ -27,6 +29,7 @@ __all__ = [
     "logsigmoid",
     "logsigmoid_second",
     "logsigmoid_slope",
+    "minus_size",
     "mish",
     "mish_parts",
     "mish_second",
@@ -125,11 +128,37 @@ def tanh_second_of_value(t: Array) -> Array:
     return s
 
 
+def minus_size(y: Array) -> Array:
+    """−|y|, analytic on either side of 0; a new array."""
+    xp = namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        size = xp.abs(y)
+        size *= -1.0
+        return size
+    return xp.where(real(y) <= 0, y, -y)
+
+
+def above_zero(y: Array) -> Array:
+    """max(y, 0), the maximum being taken on the real part; a new array."""
+    xp = namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        return xp.clip(y, 0.0, None)
+    return xp.where(real(y) <= 0, xp.zeros_like(y), y)
+
+
+def below_zero(y: Array) -> Array:
+    """min(y, 0), the minimum being taken on the real part; a new array."""
+    xp = namespace(y)
+    if xp.isdtype(y.dtype, "real floating"):
+        return xp.clip(y, None, 0.0)
+    return xp.where(real(y) <= 0, y, xp.zeros_like(y))
+
+
 def logistic_pair(y: Array) -> tuple[Array, Array]:
     """Return s(y) and 1 − s(y), both to full relative accuracy: e^−|y| is never above 1."""
     xp = namespace(y)
-    negative = real(y) < 0
-    e = xp.exp(xp.where(negative, y, -y))
+    negative = real(y) <= 0
+    e = xp.exp(minus_size(y))
     small, large = e / (1.0 + e), 1.0 / (1.0 + e)
     return xp.where(negative, small, large), xp.where(negative, large, small)
 
@@ -158,8 +187,9 @@ def sigmoid_second(y: Array) -> Array:
 
 def softplus(y: Array) -> Array:
     xp = namespace(y)
-    positive = real(y) > 0
-    return xp.where(positive, y, xp.zeros_like(y)) + xp.log1p(xp.exp(xp.where(positive, -y, y)))
+    v = xp.log1p(xp.exp(minus_size(y)))
+    v += above_zero(y)
+    return v
 
 
 def logsigmoid(y: Array) -> Array:
