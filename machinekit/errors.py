@@ -5,7 +5,9 @@ Errors of structure are next to what raises them.
 
 from __future__ import annotations
 
-__all__ = ["ConvergenceError", "DerivativeError"]
+from typing import Any
+
+__all__ = ["ConvergenceError", "ConvergenceWarning", "DerivativeError"]
 
 
 class DerivativeError(TypeError):
@@ -13,4 +15,23 @@ class DerivativeError(TypeError):
 
 
 class ConvergenceError(RuntimeError):
-    """An iteration has not converged within its steps; the message tells how far it came and what to change."""
+    """An iteration has not converged within its steps; the message tells how far it came and what to change.
+
+    Attributes
+    ----------
+    info : mapping or None
+        What an equilibrium solver reports: steps, residual, status of each sample.
+    best : State or None
+        The best iterate, of all samples.
+    """
+
+    def __init__(self, message: str, info: Any = None, best: Any = None) -> None:
+        super().__init__(message)
+        self.info, self.best = info, best
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.args[0], self.info, self.best)
+
+
+class ConvergenceWarning(RuntimeWarning):
+    """The same as a warning, which ``on_failure="warn"`` asks for."""

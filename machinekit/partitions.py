@@ -50,6 +50,8 @@ class Partition:
         Swept from the end: scanned axes, or −1 for the channel blocks.
     time_block : tuple of int
         For each scanned axis, how many positions share an index set.
+    feedback : bool
+        Index sets may read themselves: the diagonal blocks of W are live, and a set is resolved by an iteration.
 
     Notes
     -----
@@ -62,6 +64,12 @@ class Partition:
     scan: tuple[int, ...] = ()
     reverse: tuple[int, ...] = ()
     time_block: tuple[int, ...] = ()
+    feedback: bool = False
+
+    @cached_property
+    def strict(self) -> Partition:
+        """The same order without feedback: what is computed before, and nothing else."""
+        return replace(self, feedback=False) if self.feedback else self
 
     @cached_property
     def bounds(self) -> tuple[int, ...]:
@@ -106,7 +114,7 @@ class Partition:
         return tuple(ell + after for ell, (_, after) in zip(lag, self.padding, strict=True))
 
     def sources(self, lag: tuple[int, ...], block: int) -> slice:
-        """Return the input channels that `block` may read at `lag`: all, none, or the blocks before it.
+        """Return the input channels that `block` may read at `lag`: all, none, or the blocks before it (and itself).
 
         Walks the scanned axes in order; the first that tells past from present decides.
         """
@@ -117,8 +125,8 @@ class Partition:
             if ell < 0:
                 return slice(0, 0)
         if CHANNELS in self.reverse:
-            return slice(self.bounds[block + 1], self.channels)
-        return slice(0, self.bounds[block])
+            return slice(self.bounds[block + (not self.feedback)], self.channels)
+        return slice(0, self.bounds[block + self.feedback])
 
     @cached_property
     def taps(self) -> tuple[tuple[tuple[tuple[int, ...], slice], ...], ...]:

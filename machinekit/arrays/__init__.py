@@ -5,7 +5,7 @@ disagree; nothing is ever moved or cast silently. This is the only place, beside
 where the name ``cupy`` appears.
 """
 
-from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, erfc, namespace, real, to_host
+from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, erfc, every, namespace, real, to_host
 from .checks import DTYPES, as_array, check_alike, common_backend, near, plainly_alike, precision
 from .fresh import Slab, add_to, plus, product
 from .pick import pick_backend
@@ -28,6 +28,7 @@ __all__ = [
     "common_backend",
     "dtype_name",
     "erfc",
+    "every",
     "framed",
     "namespace",
     "near",

@@ -18,6 +18,7 @@ __all__ = [
     "backend_of",
     "dtype_name",
     "erfc",
+    "every",
     "namespace",
     "real",
     "to_host",
@@ -141,6 +142,11 @@ def to_host(array: Array) -> np.ndarray:
     if hasattr(home.xp, "Device"):
         array = array.to_device(home.xp.Device("CPU_DEVICE"))
     return np.asarray(array)
+
+
+def every(mask: Array) -> bool:
+    """Tell whether all entries of a bool array hold: one number is copied to the host, explicitly."""
+    return bool(mask.all()) if isinstance(mask, np.ndarray) else bool(to_host(backend_of(mask).xp.all(mask)))
 
 
 def erfc(array: Array) -> Array:
