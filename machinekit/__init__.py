@@ -6,8 +6,8 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 """
 
 from . import activations, testing, theory
-from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu
-from .errors import ConvergenceError, DerivativeError
+from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu, soft_threshold
+from .errors import ConvergenceError, ConvergenceWarning, DerivativeError
 from .graph import (
     Add,
     Adjoint,
@@ -34,9 +34,21 @@ from .graph import (
     Softmax,
     Upsample,
 )
-from .machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine, Stream
+from .machines import (
+    ConvMachine,
+    DenseMachine,
+    EquilibriumMachine,
+    GridMachine,
+    Machine,
+    MonotoneMachine,
+    RecurrentMachine,
+    Stream,
+    monotonicity,
+    spectral_radius,
+)
 from .records import Cotangent, Jet, State, Tangent
 from .saving import load, save
+from .solvers import Equilibrium
 from .training import FitResult, Objective, Represented, bases, fit, hypergradient, losses, penalties
 
 __version__ = "0.1.0"
@@ -54,6 +66,7 @@ __all__ = [
     "ConvMachine",
     "ConvTranspose",
     "ConvergenceError",
+    "ConvergenceWarning",
     "Cotangent",
     "CycleError",
     "DenseMachine",
@@ -61,6 +74,8 @@ __all__ = [
     "Diagonal",
     "Edge",
     "Embed",
+    "Equilibrium",
+    "EquilibriumMachine",
     "FitResult",
     "GridMachine",
     "Hypergraph",
@@ -70,6 +85,7 @@ __all__ = [
     "Linearized",
     "Machine",
     "MaxPool",
+    "MonotoneMachine",
     "Norm",
     "Objective",
     "Op",
@@ -93,8 +109,11 @@ __all__ = [
     "leaky_relu",
     "load",
     "losses",
+    "monotonicity",
     "penalties",
     "save",
+    "soft_threshold",
+    "spectral_radius",
     "testing",
     "theory",
 ]

@@ -149,6 +149,17 @@ def test_every_pass_takes_every_counted_sample_once():
     assert [list(rows) for rows in batches[:3]] != [list(rows) for rows in batches[3:6]]
 
 
+def test_minibatches_of_labels_are_those_of_one_hot_rows():
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((10, 2)), rng.integers(0, 3, 10)
+    options = {"steps": 4, "batch_size": 4, "rng": 0, **QUIET}
+    by_label, by_row = (
+        fit(mk.Affine(2, 3, rng=0), "softmax_cross_entropy", x, t, "adam", **options)
+        for t in (labels, np.eye(3)[labels])
+    )
+    assert np.allclose(by_label.theta, by_row.theta, rtol=0, atol=1e-12)
+
+
 def test_minibatches_shuffle_samples_and_never_time():
     model, x, t = small()
     with pytest.raises(ValueError, match="no batch axis before the grid"):

@@ -69,7 +69,8 @@ def test_every_activation_has_the_derivatives_and_the_class_that_it_declares(nam
 
 @pytest.mark.parametrize(
     "activation",
-    [mk.leaky_relu(0.1), mk.elu(0.5), mk.celu(2.0), mk.hardtanh(-0.5, 2.0), mk.Activation(np.sinh, np.cosh),
+    [mk.leaky_relu(0.1), mk.elu(0.5), mk.celu(2.0), mk.hardtanh(-0.5, 2.0), mk.soft_threshold(2.0),
+     mk.Activation(np.sinh, np.cosh),
      mk.Activation(lambda y: y**3, name="cube")],
     ids=repr,
 )  # fmt: skip

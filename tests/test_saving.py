@@ -22,7 +22,7 @@ sizes = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
 KINDS = ("dense", "conv", "recurrent", "backwards", "grid")
 
 
-ACTIVATIONS = ("tanh", mk.leaky_relu(0.1), mk.celu(0.3), mk.hardtanh(-0.25, 2.0), "relu")
+ACTIVATIONS = ("tanh", mk.leaky_relu(0.1), mk.celu(0.3), mk.hardtanh(-0.25, 2.0), "relu", mk.soft_threshold(0.125))
 
 
 def machine(kind, sizes, **options):

@@ -97,7 +97,7 @@ def read_padding(padding: Any) -> tuple[tuple[int, int], ...]:
     return tuple(read)
 
 
-def read_order(axes: int, scan: Any, reverse: Any, time_block: Any) -> dict[str, tuple[int, ...]]:
+def read_order(axes: int, scan: Any, reverse: Any, time_block: Any) -> dict[str, Any]:
     """Return scan, reverse and time_block as a Partition takes them."""
     scan = tuple(integer("scan", axis, 0) for axis in _sequence("scan", scan, "(0,)"))
     if len(set(scan)) < len(scan) or any(axis >= axes for axis in scan):

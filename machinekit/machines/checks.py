@@ -149,9 +149,9 @@ def check_tangent(machine: Form, state: MachineState, tangent: Any) -> MachineTa
 
 def check_direction(machine: Form, name: str, array: Any) -> None:
     """Check the direction of a parameter or of the slope, by name; None is zero."""
-    known = {"weight": machine.weight, "bias": machine.bias, "slope": machine.slope_array}
+    known = machine.directions()
     if name not in known:
-        raise TypeError(f"{name!r} is no parameter of this machine; directions are weight, bias, slope")
+        raise TypeError(f"{name!r} is no parameter of this machine; directions are {', '.join(known)}")
     if array is None:
         return
     if known[name] is None:
@@ -161,10 +161,9 @@ def check_direction(machine: Form, name: str, array: Any) -> None:
         }
         raise TypeError(f"{name} is given but {cure[name]}")
     check_arrays(machine, {name: array})
-    if tuple(array.shape) != tuple(known[name].shape):
-        raise ValueError(
-            f"{name} has shape {tuple(array.shape)}; its direction must have the shape {tuple(known[name].shape)}"
-        )
+    shape = tuple(known[name].shape)  # type: ignore[union-attr]
+    if tuple(array.shape) != shape:
+        raise ValueError(f"{name} has shape {tuple(array.shape)}; its direction must have the shape {shape}")
 
 
 def widen(machine: Form, array: Array | None, lead: tuple[int, ...]) -> Array:

@@ -70,7 +70,7 @@ def _closure(graph: np.ndarray) -> np.ndarray:
 def describe(machine: Form) -> str:
     """Return the text of `Machine.describe`."""
     p, live = machine.partition, machine.live
-    graph = block_graph(p, live)
+    graph = block_graph(p, machine.reads())
     reach = _closure(graph)
     loops = [k for k in range(len(p.sizes)) if reach[k, k]]
     rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..arrays import Array, near
 from ..engine import NotFinite, Plan, sweep
 from ..linear import apply, sum_to, weight_cotangent
 from ..records import DualState, MachineCotangent, MachineState, MachineTangent, State, machine_state
+from ..records.op import NOTHING
 from .checks import check_direction, check_signals, check_state, dual_key, widen
 from .linearised import Linearised
 
@@ -71,31 +73,44 @@ class FirstOrder(Linearised):
         if method not in _METHODS:
             raise TypeError(f"method={method!r} is unknown; {near(method, _METHODS)}")
         if warm is not None:
-            check_state(self, warm)
+            warm = check_state(self, warm)
         lead, _ = check_signals(self, {"y0": y0, "z0": z0})
         plan = None if method == "reference" else self._plan(lead, y0, z0)
         if plan is not None and shapes is not None:
             self._remember(shapes, plan)
-        return self._solved(plan, y0, z0, lead)
+        return self._solved(plan, y0, z0, lead, warm)
 
-    def _solved(self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...]) -> MachineState:
-        y, z = self._resolvent(plan, y0, z0, lead, self.bias)
+    def _solved(
+        self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], warm: Any = None
+    ) -> MachineState:
+        y, z, info = self._resolvent(plan, y0, z0, lead, self.bias, warm)
         if z0 is None:
-            return machine_state(y, z, (y0,), (y0.shape[-1], y.shape[-1]), self._sigma)  # type: ignore[union-attr]
-        return machine_state(y, z, (y0, z0), (y.shape[-1] if y0 is None else y0.shape[-1], z0.shape[-1]), None)
+            return machine_state(y, z, (y0,), (y0.shape[-1], y.shape[-1]), self._sigma, info)  # type: ignore[union-attr]
+        widths = (y.shape[-1] if y0 is None else y0.shape[-1], z0.shape[-1])
+        return machine_state(y, z, (y0, z0), widths, None, info)
 
     def _resolvent(
-        self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], bias: Array | None = None
-    ) -> tuple[Array, Array]:
-        """Solve by a plan, or by the reference sweep where there is none or a start is not finite."""
+        self,
+        plan: Plan | None,
+        y0: Array | None,
+        z0: Array | None,
+        lead: tuple[int, ...],
+        bias: Array | None = None,
+        warm: MachineState | None = None,
+    ) -> tuple[Array, Array, Mapping[str, Any]]:
+        """Solve by a plan, or by the reference sweep where there is none or a start is not finite.
+
+        Returns y, z and what there is to tell about it.
+        """
         if plan is not None:
             try:
-                return plan.solve(self.weight, bias, self._sigma, y0, z0)
+                return (*plan.solve(self.kernel, bias, self._sigma, y0, z0), NOTHING)
             except NotFinite:
                 pass
         start = widen(self, y0, lead)
         start = start if bias is None else start + bias
-        return sweep(self.partition, self.weight, self._sigma, start, None if z0 is None else widen(self, z0, lead))
+        added = None if z0 is None else widen(self, z0, lead)
+        return (*sweep(self.partition, self.kernel, self._sigma, start, added), NOTHING)
 
     def __call__(self, y0: Array | None, z0: Array | None = None) -> Array:
         """Return z of `solve`."""
@@ -116,7 +131,7 @@ class FirstOrder(Linearised):
         """
         lead, _ = check_signals(self, {"y": y, "z": z})
         wide_y, wide_z = widen(self, y, lead), widen(self, z, lead)
-        image = apply(self.partition, self.weight, wide_z)
+        image = apply(self.partition, self.kernel, wide_z)
         return MachineState(image if self.bias is None else image + self.bias, self._sigma.value(wide_y))
 
     def residual(self, state: State, y0: Array | None, z0: Array | None = None) -> MachineState:
@@ -168,18 +183,22 @@ class FirstOrder(Linearised):
         check_signals(self, {"y0": y0, "z0": z0}, lead)
         for name, direction in parameters.items():
             check_direction(self, name, direction)
-        along = {"weight": None, "bias": None, "slope": None, **parameters}
-        moved = image = None
-        if along["weight"] is not None:
-            moved = self.project(along["weight"])
+        along = {**dict.fromkeys(self.directions()), **parameters}
+        image, moved = None, self._moved_kernel(along)
+        if moved is not None:
             image, _ = self._images(self._plan(lead, moved, state.z), moved, state.z)
         start_y = self._sum(lead, y0, image)
         if along["bias"] is not None:
             start_y = widen(self, start_y, lead) + along["bias"]
         start_z = self._sum(lead, z0, None if along["slope"] is None else along["slope"] * state.y)
         tangent = self.tangent(state)
-        y, z = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
+        y, z, _ = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
         return MachineTangent(y, z, (y0, z0), parameters, moved)
+
+    def _moved_kernel(self, along: Mapping[str, Array | None]) -> Array | None:
+        """Return the direction of W, from those of the parameters."""
+        weight = along["weight"]
+        return None if weight is None else self.project(weight)
 
     def _sum(self, lead: tuple[int, ...], *signals: Array | None) -> Array | None:
         """Return the sum of signals of any widths, None being zero; one alone as it is."""
@@ -237,22 +256,27 @@ class FirstOrder(Linearised):
             plan = self._plan(lead, at.y, at.z, z, y, dual=True)
             if plan is not None and key and key[-1] == plan.dtype:
                 self._remember(key, plan)
-        u, v, weight, bias = self._pulled(plan, at, z, y)
-        parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        u, v, kernel, bias, info = self._pulled(plan, at, z, y)
         slope = sum_to(at.y * u, self._sigma.shape) if isinstance(self._sigma, Diagonal) else None
-        dual = self._dual_record(u, v, z)
-        return MachineCotangent(dual, at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
+        dual = self._dual_record(u, v, z, info)
+        return MachineCotangent(dual, at.widths, len(at.inputs) or 2, (z, y), self._named(kernel, bias), slope)
 
-    def _dual_record(self, u: Array | None, v: Array, seed: Array | None) -> MachineState:
+    def _named(self, kernel: Array, bias: Array | None) -> dict[str, Array]:
+        """Return the cotangents of the parameters by name, from those of W and the bias."""
+        return {"weight": kernel} if bias is None else {"weight": kernel, "bias": bias}
+
+    def _dual_record(
+        self, u: Array | None, v: Array, seed: Array | None, info: Mapping[str, Any] = NOTHING
+    ) -> MachineState:
         """Return the dual solution; u, where there is none yet, is computed from v and its seed when asked for."""
         if u is None:
             return DualState(lambda: self._dual_start(v, seed), v)
-        return machine_state(u, v, (), (v.shape[-1], v.shape[-1]), None)
+        return machine_state(u, v, (), (v.shape[-1], v.shape[-1]), None, info)
 
     def _pulled(
         self, plan: Plan | None, state: MachineState, z: Array | None, y: Array | None, primal: Array | None = None
     ) -> tuple:
-        """Return u, v and the cotangents of weight and bias, by a plan or by the reference sweep.
+        """Return u, v, the cotangents of W and bias, and what there is to tell, by a plan or by the reference sweep.
 
         `primal` is what the weight met, where that is not the state's z; u is then wanted.
         """
@@ -261,10 +285,16 @@ class FirstOrder(Linearised):
             at = (state.y, state.z if primal is None else primal, state.z if state.of is self._sigma else None)
             with_u = primal is not None or len(state.inputs) != 1 or isinstance(self._sigma, Diagonal)
             try:
-                return plan.pullback(self._mirrored.weight, self._sigma, at, (z, y), self._dead, shape, with_u)
+                pulled = plan.pullback(self._mirrored.kernel, self._sigma, at, (z, y), self._dead, shape, with_u)
+                return (*pulled, NOTHING)
             except NotFinite:
                 pass
         lead = tuple(state.y.shape[:-1])
-        u, v = self.dual(state)._resolvent(None, z, y, lead)
-        weight = self.project(weight_cotangent(self.partition, state.z if primal is None else primal, v))
-        return u, v, weight, None if self.bias is None or primal is not None else sum_to(v, self.bias.shape)
+        u, v, info = self.dual(state)._resolvent(None, z, y, lead)
+        kernel = self._cleared(weight_cotangent(self.partition, state.z if primal is None else primal, v))
+        bias = None if self.bias is None or primal is not None else sum_to(v, self.bias.shape)
+        return u, v, kernel, bias, info
+
+    def _cleared(self, kernel: Array) -> Array:
+        """Return a cotangent of W without what was pruned."""
+        return self.project(kernel) if self._pruned else kernel

@@ -77,12 +77,14 @@ class Form(Kept):
 
     def _derive(self, **changes: Any) -> Self:
         """Return a machine of the same class with trusted parts changed."""
-        parts = {"partition": self.partition, "weight": self.weight, "bias": self.bias, "sigma": self._sigma,
-                 "live": self._live, "live_here": self._live_here, "plans": self._plans,
-                 "pruned": self._pruned}  # fmt: skip
         new = object.__new__(type(self))
-        new._fill(**{**parts, **changes})
+        new._fill(**{**self._parts(), **changes})
         return new
+
+    def _parts(self) -> dict[str, Any]:
+        return {"partition": self.partition, "weight": self.weight, "bias": self.bias, "sigma": self._sigma,
+                "live": self._live, "live_here": self._live_here, "plans": self._plans,
+                "pruned": self._pruned}  # fmt: skip
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a machine does not change; use machine.replace({name}=…), which returns another")
@@ -118,10 +120,19 @@ class Form(Kept):
         """Mask of the live weights, bool of shape (*lag, in, out), on the host; a copy."""
         return self._live.copy()
 
+    def reads(self) -> np.ndarray:
+        """Return which entries of W may be other than zero, bool of shape (*lag, in, out), on the host."""
+        return self.live
+
     @property
     def parameter_count(self) -> int:
         """Live weights plus bias entries."""
         return int(self._live.sum()) + (0 if self.bias is None else self.partition.channels)
+
+    @property
+    def kernel(self) -> Array:
+        """W as it meets z, of shape (*lag, in, out): the weight itself, unless W is made of other parameters."""
+        return self.weight
 
     @property
     def backend(self) -> str:
@@ -257,6 +268,10 @@ class Form(Kept):
             sigma = Diagonal.trusted(move(sigma.array))
         bias = None if self.bias is None else move(self.bias)
         return self._derive(weight=move(self.weight), bias=bias, sigma=sigma, live_here=live_here)
+
+    def directions(self) -> dict[str, Array | None]:
+        """Return all that has a direction and a cotangent by name: parameters, and the slope; None where missing."""
+        return {"weight": self.weight, "bias": self.bias, "slope": self.slope_array}
 
     def live_masks(self) -> Mapping[str, np.ndarray]:
         """Return the masks of the parameters that are not live throughout, as containers need them."""

@@ -87,7 +87,7 @@ class Jets(SecondOrder):
         ys, zs = [at.y], [at.z]
         for start_y, added in zip(along_y, along_z, strict=True):
             start_z = self._sum(lead, added, _along_curve(ys, bent))
-            y, z = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
+            y, z, _ = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
             ys.append(y)
             zs.append(z)
         return Jet(at, tuple(ys), tuple(zs), (y0, *along_y), (z0, *along_z))
@@ -139,7 +139,7 @@ class Jets(SecondOrder):
             start_y = self._sum(lead, along_y[k], image)
             turned = None if slope is None else slope * jet.y[k]
             start_z = self._sum(lead, along_z[k], turned, _moved_curve(jet.y[: k + 1], ys, bent))
-            y, z = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
+            y, z, _ = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
             ys.append(y)
             zs.append(z)
         return JetTangent(first, tuple(ys), tuple(zs), along_y, along_z)
@@ -198,11 +198,11 @@ class Jets(SecondOrder):
         for k in reversed(range(count)):
             start = self._sum(lead, seeds_y[k], _back_curve(k, jet.y, us, bent))
             plan = self._plan(lead, at.y, at.z, jet.z[k], seeds_z[k], start, dual=True)
-            us[k], v, part, bias = self._pulled(plan, at, seeds_z[k], start, jet.z[k] if k else None)
-            duals.insert(0, self._dual_record(us[k], v, seeds_z[k]))
+            us[k], v, part, bias, info = self._pulled(plan, at, seeds_z[k], start, jet.z[k] if k else None)
+            duals.insert(0, self._dual_record(us[k], v, seeds_z[k], info))
             parts.append(part)
         weight = sum(parts[1:], start=parts[0])
-        parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        parameters = self._named(weight, bias)
         slope = None
         if isinstance(self._sigma, Diagonal):
             terms = [jet.y[k] * us[k] for k in range(count)]

@@ -17,6 +17,7 @@ __all__ = ["Kept"]
 
 _KNOWN = 32
 """Shapes that a machine remembers the plans of."""
+_DROPPED = ("_known", "_mirrored", "_unbiased", "_families", "_plans", "_dead", "_blocks")
 
 
 class Kept:
@@ -38,6 +39,9 @@ class Kept:
     @cached_property
     def _mirrored(self) -> Self:
         """The machine of Wᵀ: all transposed, lag-reversed and swept last first; no bias; its σ is a stand-in."""
+        return self._mirror()
+
+    def _mirror(self) -> Self:
         flipped = {name: transpose(self.partition, getattr(self, "_" + name)) for name in ("live", "live_here")}
         weight = transpose(self.partition, self.weight)
         return self._derive(partition=self.partition.dual(), weight=weight, bias=None, **flipped)
@@ -90,8 +94,7 @@ class Kept:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave plans out: they can be made again."""
-        dropped = ("_known", "_mirrored", "_unbiased", "_families", "_plans", "_dead")
-        return {name: value for name, value in self.__dict__.items() if name not in dropped}
+        return {name: value for name, value in self.__dict__.items() if name not in _DROPPED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _plans=PlanCache(), _known={})

@@ -67,5 +67,5 @@ class Linearised(Form):
 
     def _dual_start(self, v: Array, seed: Array | None) -> Array:
         """Return u = Wᵀ v + u0, for which no array was kept."""
-        u = apply(self._mirrored.partition, self._mirrored.weight, v)
+        u = apply(self._mirrored.partition, self._mirrored.kernel, v)
         return u if seed is None else u + widen(self, seed, tuple(v.shape[:-1]))

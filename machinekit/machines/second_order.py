@@ -36,8 +36,8 @@ class SecondOrder(FirstOrder):
         lead = tuple(at.y.shape[:-1])
         check_signals(self, {"z": z, "y": y}, lead)
         dual = self.dual(at)
-        u, v = dual._resolvent(dual._plan(lead, at.y, z, y), z, y, lead)
-        return MachineCotangent(self._dual_record(u, v, z), at.widths, len(at.inputs) or 2, (z, y), {}, None)
+        u, v, info = dual._resolvent(dual._plan(lead, at.y, z, y), z, y, lead)
+        return MachineCotangent(self._dual_record(u, v, z, info), at.widths, len(at.inputs) or 2, (z, y), {}, None)
 
     def pullback_tangent(
         self,
@@ -107,15 +107,24 @@ class SecondOrder(FirstOrder):
         start = self._sum(lead, start, z)
         bent = self._sum(lead, self._bent(at, tangent, u), y)
         plan = self._plan(lead, at.y, at.z, start, bent, dual=True)
-        u_dot, v_dot, rest, bias = self._pulled(plan, at, start, bent)
-        weight = add_to(rest, weight)
-        weight = self.project(weight) if self._pruned else weight
-        parameters = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+        u_dot, v_dot, rest, bias, info = self._pulled(plan, at, start, bent)
+        kernel = self._cleared(add_to(rest, weight))
+        parameters = self._bent_named(at, v, tangent, kernel, bias)
         slope = None
         if isinstance(self._sigma, Diagonal):
             slope = sum_to(tangent.y * u + at.y * u_dot, self._sigma.shape)
-        dual = self._dual_record(u_dot, v_dot, start)
+        dual = self._dual_record(u_dot, v_dot, start, info)
         return MachineCotangent(dual, at.widths, len(at.inputs) or 2, (z, y), parameters, slope)
+
+    def _bent_named(
+        self, state: MachineState, v: Array, tangent: MachineTangent, kernel: Array, bias: Array | None
+    ) -> dict[str, Array]:
+        """Return the derivatives of the cotangents of the parameters by name, from those of W's and the bias's."""
+        return self._named(kernel, bias)
+
+    def _bent_from(self, before: Array, tangent: MachineTangent, kernel: Array, bias: Array | None) -> dict[str, Array]:
+        """Return the same where W's cotangent is `before` and its derivative `kernel`."""
+        return self._named(kernel, bias)
 
     def _bent(self, state: MachineState, tangent: MachineTangent, u: Array) -> Array | None:
         """Return Ḋ u: what the change of the slopes makes of u."""

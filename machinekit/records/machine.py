@@ -98,12 +98,14 @@ class DualState(MachineState):
         return {"y": self.y, **{k: v for k, v in super().__getstate__().items() if k != "_make_u"}}
 
 
-def machine_state(y: Array, z: Array, inputs: Arrays, widths: tuple[int, int], of: Any) -> MachineState:
+def machine_state(
+    y: Array, z: Array, inputs: Arrays, widths: tuple[int, int], of: Any, info: Mapping[str, Any] = NOTHING
+) -> MachineState:
     """Return a `MachineState` without the ceremony of its constructor, which small machines would feel."""
     state = object.__new__(MachineState)
     object.__setattr__(state, "__dict__", {
         "y": y, "z": z, "inputs": inputs, "outputs": (z,), "widths": widths, "slope": None,
-        "info": NOTHING, "of": of, "saved": None,
+        "info": info, "of": of, "saved": None,
     })  # fmt: skip
     return state
 

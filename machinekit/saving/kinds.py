@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..activations import NAMES, Activation, Diagonal, get_activation
+from ..activations import NAMES, Activation, get_activation
 from ..arrays import Array, Backend, to_host
 from ..graph import (
     Add,
@@ -33,10 +34,24 @@ from ..graph import (
     Upsample,
 )
 from ..graph.leaf import Leaf
-from ..machines import ConvMachine, DenseMachine, GridMachine, Machine, RecurrentMachine
-from ..machines.build import Given, read_order, read_padding, read_sizes
-from ..partitions import Partition
+from ..machines import (
+    ConvMachine,
+    DenseMachine,
+    EquilibriumMachine,
+    GridMachine,
+    MonotoneMachine,
+    RecurrentMachine,
+)
+from ..solvers import Equilibrium
 from ..training import Represented
+from .machine_kinds import (
+    equilibrium_from,
+    equilibrium_spec,
+    machine_from,
+    machine_spec,
+    monotone_from,
+    monotone_spec,
+)
 
 __all__ = ["Reader", "Writer", "own_names"]
 
@@ -115,39 +130,6 @@ class Reader:
         return self._own[spec["name"]] if spec.get("own") else get_activation(spec["name"], **spec["options"])
 
 
-def _machine_spec(machine: Any, writer: Writer) -> Spec:
-    p, sigma = machine.partition, machine.activation
-    spec = {key: getattr(p, key) for key in ("sizes", "padding", "scan", "reverse", "time_block")}
-    if isinstance(sigma, Diagonal):
-        spec["diagonal"] = writer.array("diagonal", sigma.array)
-    elif isinstance(sigma, tuple):
-        spec["activation"] = [writer.activation(each) for each in sigma]
-    else:
-        spec["activation"] = writer.activation(sigma)
-    live = machine.live
-    spec["live"] = None if np.array_equal(live, p.live()) else writer.array("live", live)
-    return {**spec, "weight": writer.array("weight", machine.weight), "bias": writer.array("bias", machine.bias)}
-
-
-def _machine_from(cls: type[Machine], spec: Spec, reader: Reader, number: int) -> Machine:
-    """Make a machine from its partition: a dual has an order that its class's own constructor does not offer."""
-    padding = read_padding(spec["padding"]) if spec["padding"] else ()
-    order = read_order(len(padding), spec["scan"], spec["reverse"], spec["time_block"])
-    partition = Partition(read_sizes(spec["sizes"]), padding, **order)
-    if "diagonal" in spec:
-        sigma: Any = Diagonal(reader.array(spec["diagonal"]))
-    elif isinstance(spec["activation"], list):
-        sigma = [reader.activation(each) for each in spec["activation"]]
-    else:
-        sigma = reader.activation(spec["activation"])
-    bias = reader.array(spec["bias"])
-    machine = cls.__new__(cls)
-    Machine.__init__(
-        machine, partition, Given(sigma, weight=reader.array(spec["weight"]), bias=False if bias is None else bias)
-    )
-    return machine if spec["live"] is None else machine.prune(reader.host(spec["live"]))
-
-
 def _affine_spec(op: Any, writer: Writer) -> Spec:
     return {name: writer.array(name, getattr(op, name)) for name in ("weight", "bias")}
 
@@ -198,12 +180,16 @@ def _chain_from(cls: type[Chain], spec: Spec, reader: Reader, number: int) -> Ch
 
 def _network_spec(op: Any, writer: Writer) -> Spec:
     edges = [[e.name, e.signature, writer.add(e.op, f"the op of the edge {e.name!r}")] for e in op.edges]
-    return {"spaces": {name: list(shape) for name, shape in op.spaces.items()}, "edges": edges, "ends": op.signature}
+    spec: Spec = {"spaces": {name: list(shape) for name, shape in op.spaces.items()}, "edges": edges}
+    # an empty side is none that one may ask for, it comes of the edges
+    spec["ends"] = op.signature if op.inputs and op.outputs else None
+    return spec if op.cycles is None else {**spec, "cycles": asdict(op.cycles)}
 
 
 def _network_from(cls: type[Hypergraph], spec: Spec, reader: Reader, number: int) -> Hypergraph:
     edges = [Edge(name, reader.op(part, number), signature) for name, signature, part in spec["edges"]]
-    return cls({name: tuple(shape) for name, shape in spec["spaces"].items()}, edges, spec["ends"])
+    cycles = Equilibrium(**spec["cycles"]) if "cycles" in spec else None
+    return cls({name: tuple(shape) for name, shape in spec["spaces"].items()}, edges, spec["ends"], cycles=cycles)
 
 
 def _represented_spec(op: Any, writer: Writer) -> Spec:
@@ -241,10 +227,12 @@ _LEAVES = (
 """Leaves that their constructor makes anew from their options and parameters."""
 
 _KINDS: Mapping[str, _Kind] = {
-    "DenseMachine": _Kind(DenseMachine, _machine_spec, _machine_from),
-    "ConvMachine": _Kind(ConvMachine, _machine_spec, _machine_from),
-    "RecurrentMachine": _Kind(RecurrentMachine, _machine_spec, _machine_from),
-    "GridMachine": _Kind(GridMachine, _machine_spec, _machine_from),
+    "DenseMachine": _Kind(DenseMachine, machine_spec, machine_from),
+    "ConvMachine": _Kind(ConvMachine, machine_spec, machine_from),
+    "RecurrentMachine": _Kind(RecurrentMachine, machine_spec, machine_from),
+    "GridMachine": _Kind(GridMachine, machine_spec, machine_from),
+    "EquilibriumMachine": _Kind(EquilibriumMachine, equilibrium_spec, equilibrium_from),
+    "MonotoneMachine": _Kind(MonotoneMachine, monotone_spec, monotone_from),
     "Affine": _Kind(Affine, _affine_spec, _affine_from),
     "Represented": _Kind(Represented, _represented_spec, _represented_from),
     "Chain": _Kind(Chain, _chain_spec, _chain_from),
@@ -262,7 +250,8 @@ def _is_built_in(activation: Activation) -> bool:
         made = get_activation(activation.name, **dict(activation.options))
     except (TypeError, ValueError):
         return False
-    return all(_same(getattr(activation, f), getattr(made, f)) for f in ("value", "derivative", "second", "third"))
+    roles = ("value", "derivative", "second", "third", "prox")
+    return all(_same(getattr(activation, role), getattr(made, role)) for role in roles)
 
 
 def _same(f: Any, g: Any) -> bool:

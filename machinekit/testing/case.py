@@ -11,10 +11,10 @@ import numpy as np
 
 from ..arrays import Array
 from ..machines import Machine
-from ..records import MachineState
-from .instruments import Majorant, inner, like
+from ..records import MachineCotangent, MachineState
+from .instruments import Majorant, inner, like, sharp
 
-__all__ = ["Case", "pad"]
+__all__ = ["Case", "named", "pad"]
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,16 @@ class Case:
         is_complex = "complex" in str(machine.dtype)
 
         def normal(shape: Sequence[int]) -> Array:
-            values = rng.standard_normal(tuple(shape))
+            values = np.asarray(rng.standard_normal(tuple(shape)))
             # imaginary parts are small: tanh and its kin have poles at ±iπ/2
             return like(values + 0.25j * rng.standard_normal(tuple(shape)) if is_complex else values, machine)
 
         y0, z0, seed_y, seed_z = (normal((*lead, n)) for n in counts)
         y0, z0 = size * y0, size * z0
-        shapes: dict[str, Any] = {"y0": y0.shape, "z0": z0.shape, "weight": machine.weight.shape}
-        if machine.bias is not None:
-            shapes["bias"] = machine.bias.shape
-        if machine.slope_array is not None:
-            shapes["slope"] = machine.slope_array.shape
+        shapes: dict[str, Any] = {"y0": y0.shape, "z0": z0.shape}
+        shapes |= {name: a.shape for name, a in machine.directions().items() if a is not None}
+        if "raw_margin" in shapes:  # which stands for the margin
+            del shapes["margin"]
         return cls(machine, y0, z0, seed_y, seed_z, {name: normal(shape) for name, shape in shapes.items()})
 
     @cached_property
@@ -103,18 +102,23 @@ class Case:
 
     def base(self, name: str) -> Array:
         """Return the value of an input or parameter."""
-        own = {"y0": self.y0, "z0": self.z0, "slope": self.machine.slope_array}
-        return own[name] if name in own else getattr(self.machine, name)
+        return {"y0": self.y0, "z0": self.z0, **self.machine.directions()}[name]
 
     def double(self) -> Case:
         """Return the same case in double precision, where derivatives are measured."""
         if self.machine.precision == "double":
             return self
         kind = "complex128" if "complex" in str(self.machine.dtype) else "float64"
-        machine = self.machine.astype(kind)
+        machine = sharp(self.machine.astype(kind), self.machine.partition.grid(self.y0.shape))
         y0, z0, seed_y, seed_z = (like(pad(a, 0), machine) for a in (self.y0, self.z0, self.seed_y, self.seed_z))
         directions = {name: like(pad(d, 0), machine) for name, d in self.directions.items()}
         return Case(machine, y0, z0, seed_y, seed_z, directions)
+
+
+def named(cotangent: MachineCotangent, name: str) -> Array:
+    """Return the cotangent of an input, a parameter or the slope by name."""
+    found = cotangent.parameters.get(name)
+    return getattr(cotangent, name) if found is None else found
 
 
 def _fit(lead: tuple[int, ...], slope: tuple[int, ...]) -> tuple[int, ...]:

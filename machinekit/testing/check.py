@@ -13,7 +13,7 @@ from ..machines import Machine
 from ..records import MachineState
 from .activation_laws import activation_findings
 from .case import Case, pad
-from .instruments import inner, inner_scale, like
+from .instruments import inner, inner_scale, like, sharp
 from .machine_laws import LAWS
 from .memory_laws import RULES
 from .op_laws import op_findings
@@ -71,6 +71,8 @@ def check_machine(
     if unknown:
         raise ValueError(f"laws names {unknown}; choose from {', '.join(known)}")
     case, size = _ordinary(machine, seed, batch, grid)
+    machine = sharp(machine, machine.partition.grid(case.y0.shape))
+    case = Case.draw(machine, np.random.default_rng(seed), batch, grid, size=size)
     findings: list[Finding] = []
     for name in laws or known:
         if name in RULES:  # a verb that writes to its input has spoilt the arrays of earlier laws
@@ -104,7 +106,7 @@ def _findings(name: str, law: Callable[[Case], list[Finding]], case: Case) -> li
 
 
 def check_activation(activation: Activation | str, rng: Any = None, *, dtype: str = "float64") -> Report:
-    """Check the derivatives, the class C^k, the stability and the dtype rule of an activation.
+    """Check the derivatives, the class C^k, the stability, the dtype rule and the proximal operator of an activation.
 
     Parameters
     ----------

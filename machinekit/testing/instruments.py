@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,11 @@ from ..activations import Blockwise, Diagonal
 from ..arrays import Array, astype, backend_of, dtype_name, namespace, to_host
 from ..engine import sweep
 from ..linear import apply
-from ..machines import Machine
+from ..machines import EquilibriumMachine, Machine
 from ..partitions import Partition
 from ..records import MachineState
 
-__all__ = ["STEP", "Majorant", "array", "complex_step", "finite_difference", "inner", "inner_scale", "like"]
+__all__ = ["STEP", "Majorant", "array", "complex_step", "finite_difference", "inner", "inner_scale", "like", "sharp"]
 
 STEP = 1e-20
 """Complex step; far below the square root of the smallest relative change, so exact to rounding."""
@@ -94,6 +96,18 @@ def array(value: Any) -> Array:
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 
+_SETTLED = 32.0
+"""How many times larger the error of an iteration that has settled may be than that of one evaluation."""
+_FINEST = 4.0
+
+
+def sharp(machine: Machine, grid: tuple[int, ...]) -> Machine:
+    """Return an equilibrium machine that solves as sharply as rounding allows; any other as it is."""
+    if not isinstance(machine, EquilibriumMachine):
+        return machine
+    return machine.with_options(rtol=_FINEST * machine.finest_rtol(grid), dual_steps=None, on_failure="raise")
+
+
 class Majorant:
     """How large rounding errors can grow in a machine: its linear majorant, run by the same sweep.
 
@@ -111,7 +125,9 @@ class Majorant:
 
     def __init__(self, machine: Machine, state: MachineState, y0: Any, z0: Any) -> None:
         self.partition: Partition = machine.partition
-        self.weight = np.abs(_wide(machine.weight))
+        self.state = state
+        self.kernel, self.machine = _wide(machine.kernel), machine
+        self.weight = np.abs(self.kernel)
         self.z, self.y = np.abs(_wide(state.z)), np.abs(_wide(state.y))
         self.slope = np.abs(_wide(machine.slope(state)))
         self.second = self._second(machine, state)
@@ -131,11 +147,42 @@ class Majorant:
         """Return the majorant's response (Y, Z) to non-negative starts on Y and Z."""
         shape = self.y.shape
         start_y, start_z = (np.array(np.broadcast_to(a, shape), dtype=float) for a in (y, z))
+        if self.partition.feedback:
+            return self._fed_back(start_y, start_z)
         return sweep(self.partition, self.weight, Diagonal.trusted(self.slope), start_y, start_z)
+
+    @cached_property
+    def _responses(self) -> np.ndarray:
+        """|(I − W D)⁻¹| of every sample, with the slopes as they are, in the layout [sample, in, out]."""
+        axes = self.partition.axes
+        batch, own = self.y.shape[: self.y.ndim - 1 - axes], self.y.shape[self.y.ndim - 1 - axes :]
+        n = math.prod(own)
+        units = np.eye(n).reshape((n, *own))
+        matrix = apply(self.partition, self.kernel, units).reshape((n, n))
+        slopes = _wide(self.machine.slope(self.state)).reshape((math.prod(batch), n))
+        return np.abs(np.linalg.inv(np.eye(n) - slopes[:, :, None] * matrix))
+
+    def _fed_back(self, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return `spread` where blocks read themselves.
+
+        The majorant's own feedback may have no solution, so that errors are spread by the inverse itself. An iteration
+        is stopped by the norm of a sample, not by each entry: every entry is given the scale of its sample.
+        """
+        shape, inverse = self.y.shape, self._responses
+        start = (y + apply(self.partition, self.weight, z)).reshape((inverse.shape[0], 1, inverse.shape[1]))
+        own = (start @ inverse).reshape(shape)
+        both = own, self.slope * own + z
+        axes = tuple(range(len(shape) - 1 - self.partition.axes, len(shape)))
+        wide = tuple(_SETTLED * np.max(a, axis=axes, keepdims=True, initial=0.0) for a in both)
+        return np.broadcast_to(wide[0], shape), np.broadcast_to(wide[1], shape)
 
     def tangent(self, along: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """Return the scale of a directional derivative: its own terms, and the base point's error through σ″."""
         size = {name: np.abs(_wide(d)) for name, d in along.items() if d is not None}
+        if self.machine.kernel is not self.machine.weight:  # W is made of several parameters
+            own = {n: like(to_host(d), self.machine) for n, d in along.items() if d is not None}
+            moved = self.machine._moved_kernel({**dict.fromkeys(self.machine.directions()), **own})
+            size |= {} if moved is None else {"weight": np.abs(_wide(moved))}
         own_y, own_z = self.solution
         start_y: Any = np.zeros_like(self.y)
         start_z: Any = np.zeros_like(self.y)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import to_host
 from ..records import MachineState
-from .case import Case, pad
+from .case import Case, named, pad
 from .instruments import array, complex_step, finite_difference, inner, inner_scale, like
 from .report import Finding, compare, equal, skipped, tolerance
 from .second_laws import hessian_is_symmetric, second_complex_step
@@ -84,7 +84,7 @@ def pullback_is_adjoint(case: Case) -> list[Finding]:
     for names in [(n,) for n in case.directions] + [tuple(case.directions)]:
         along = {n: case.directions[n] for n in names}
         tangent = m.pushforward(case.state, **along)
-        left = [(getattr(cotangent, n), along[n]) for n in names]
+        left = [(named(cotangent, n), along[n]) for n in names]
         right = list(zip(seeds, (tangent.y, tangent.z), strict=True))
         name = f"adjoint identity of pullback and pushforward along {' and '.join(names)}"
         scale = _directional_scale(case, names, inner_scale(left))
@@ -105,7 +105,7 @@ def complex_steps(case: Case) -> list[Finding]:
             slope = complex_step(lambda x, n=name: case.loss(case.moved(n, x)), case.base(name), direction)  # type: ignore[misc]
         except TypeError as error:
             return [skipped(law, f"the activation has no complex formula ({error})")]
-        pairs = [(getattr(cotangent, name), direction)]
+        pairs = [(named(cotangent, name), direction)]
         scale = _directional_scale(case, (name,), inner_scale(pairs))
         findings.append(compare(f"cotangent of {name} by the complex step", inner(pairs), slope, scale, "float64"))
     return findings
@@ -124,7 +124,7 @@ def finite_differences(case: Case) -> list[Finding]:
         if _crosses(case, name, direction, step):
             findings.append(skipped(law, "a kink of the activation lies within the smallest step"))
             continue
-        pairs = [(getattr(cotangent, name), direction)]
+        pairs = [(named(cotangent, name), direction)]
         scale = _directional_scale(case, (name,), inner_scale(pairs))
         slope, allowed = _settled(case, name, direction, step, scale)
         if slope is None:
@@ -204,7 +204,8 @@ def reachability(case: Case) -> list[Finding]:
     for lag in p.lags:
         target = tuple(slice(max(0, ell), min(n, n + ell)) for ell, n in zip(lag, grid, strict=True))
         source = tuple(slice(t.start - ell, t.stop - ell) for t, ell in zip(target, lag, strict=True))
-        pairs = rank[source][..., :, None] < rank[target][..., None, :]
+        later, earlier = rank[target][..., None, :], rank[source][..., :, None]
+        pairs = earlier <= later if p.feedback else earlier < later  # where an index set may read itself
         ordered[p.tap(lag)] = pairs.all(axis=tuple(range(len(grid))))
     rule = p.live()
     wide_grid = all(n > 2 * b for a, b in zip(p.scan, p.time_block, strict=True) for n in (grid[a],))

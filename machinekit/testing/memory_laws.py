@@ -37,9 +37,8 @@ def _results(case: Case) -> dict[str, Array]:
     with suppress(DerivativeError):  # not of class C¹; another law says so
         found["second"] = m.pullback_tangent(state, cotangent, tangent, case.seed_z, y=case.seed_y)
     for role, answer in found.items():
-        for name in ("y0", "z0", "weight", "bias", "slope"):
-            if getattr(answer, name) is not None:
-                results[f"{role}.{name}"] = getattr(answer, name)
+        found_here = {name: getattr(answer, name) for name in ("y0", "z0", "slope")} | dict(answer.parameters)
+        results |= {f"{role}.{name}": array for name, array in found_here.items() if array is not None}
     return results
 
 

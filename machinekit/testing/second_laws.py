@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array, to_host
 from ..errors import DerivativeError
 from ..records import MachineCotangent
-from .case import Case
+from .case import Case, named
 from .instruments import STEP, inner, inner_scale, like
 from .report import Finding, compare, skipped
 
@@ -37,9 +37,9 @@ def second_complex_step(case: Case) -> list[Finding]:
         moved = _moved(case, along, seeds)
     except TypeError as error:
         return [skipped(law, f"the activation has no complex formula ({error})")]
-    pairs = [(getattr(tangent, name), other[name]) for name in along]
-    slope = inner([(getattr(moved, name), other[name]) for name in along]).imag / STEP
-    scale = _SLACK * (inner_scale(pairs) + inner_scale([(getattr(cotangent, name), other[name]) for name in along]))
+    pairs = [(named(tangent, name), other[name]) for name in along]
+    slope = inner([(named(moved, name), other[name]) for name in along]).imag / STEP
+    scale = _SLACK * (inner_scale(pairs) + inner_scale([(named(cotangent, name), other[name]) for name in along]))
     return [compare(law, inner(pairs), slope, scale, "float64")]
 
 
@@ -53,7 +53,7 @@ def hessian_is_symmetric(case: Case) -> list[Finding]:
     cotangent = m.pullback(case.state, case.seed_z, y=case.seed_y)
     first = m.pullback_tangent(case.state, cotangent, a)
     second = m.pullback_tangent(case.state, cotangent, m.pushforward(case.state, **b))
-    left, right = ([(getattr(x, name), d[name]) for name in d] for x, d in ((first, b), (second, a)))
+    left, right = ([(named(x, name), d[name]) for name in d] for x, d in ((first, b), (second, a)))
     kind = "float32" if m.precision == "single" else "float64"
     return [compare(law, inner(left), inner(right), _SLACK * (inner_scale(left) + inner_scale(right)), kind)]
 

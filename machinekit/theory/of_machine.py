@@ -107,9 +107,14 @@ def flag(machine: Machine, grid: tuple[int, ...] = ()) -> Cofiltration:
     TypeError
         If `machine` is none.
     ValueError
-        If `grid` has not one extent per grid axis.
+        If `grid` has not one extent per grid axis; for an equilibrium machine, whose blocks read themselves.
     """
     lead = extents(machine, grid)
+    if machine.depth_bound(lead) == math.inf:
+        raise ValueError(
+            f"{type(machine).__name__} has blocks that read themselves, so that f is not of finite depth and no flag "
+            "of index sets lowers it; give a machine of finite depth"
+        )
     shape = (*lead, machine.partition.channels)
     places = np.arange(math.prod(shape)).reshape(shape)
     sets: list[np.ndarray] = []

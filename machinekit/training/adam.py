@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, to_host
+from ..arrays import Array, namespace, to_host
 from ..machines.build import read_generator
 from .structure import machine_axes
 from .tracker import Tracker
@@ -18,7 +18,9 @@ class Batches:
     """The minibatches of each pass: a fresh shuffle of the samples that the mask counts at least in part."""
 
     def __init__(self, model: Any, targets: Array, mask: Array | None, size: int, rng: Any) -> None:
-        lead = tuple(targets.shape[:-1]) if mask is None else tuple(mask.shape)
+        labels = not namespace(targets).isdtype(targets.dtype, ("real floating", "complex floating"))  # no channel axis
+        shape = tuple(targets.shape)
+        lead = (shape if labels else shape[:-1]) if mask is None else tuple(mask.shape)
         if len(lead) <= machine_axes(model):
             raise ValueError(
                 f"batch_size={size} but targets of shape {tuple(targets.shape)} have no batch axis before the grid; "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, plus
 from ..graph.op import pullback
 from .evaluation import Evaluation
 from .problem import Problem
@@ -56,7 +56,7 @@ class Curvature:
         product = dict(part(self._at, along))
         for term in self._problem.terms:
             for name, array in getattr(term, verb)(self._at, along).items():
-                product[name] = product[name] + array
+                product[name] = plus(product[name], array)
         return self._problem.pack(product)
 
     def _hessian_part(self, at: Evaluation, along: Any) -> Mapping[str, Array]:

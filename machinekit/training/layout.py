@@ -45,6 +45,9 @@ class Layout:
                     f"parameter {name} is {dtype_name(array)}; only real parameters are trained, "
                     "replace it by its real part or train real and imaginary part as two models"
                 )
+        # what has a cotangent without being trained, as the margin of a monotone machine
+        directions: Mapping[str, Any] = getattr(model, "directions", dict)()
+        self._untrained = {n for n, array in directions.items() if array is not None and n not in self._references}
         self.masks = {name: mask for name, mask in live_masks(model).items() if name in self._references}
         self._places = {
             name: Places(tuple(array.shape), self.masks.get(name)) for name, array in self._references.items()
@@ -64,6 +67,7 @@ class Layout:
         ValueError
             Names or shapes other than the model's.
         """
+        arrays = {name: array for name, array in arrays.items() if name not in self._untrained}
         if set(arrays) != set(self._references):
             raise ValueError(f"got the names {sorted(arrays)}; the model's parameters are {sorted(self._references)}")
         for name, reference in self._references.items():

@@ -3,7 +3,7 @@
 A penalty here is a function of a dict of name → array, the parameters of a model. Names of a container
 have components, ``"0.weight"``; by default a penalty acts on the parameters whose last component is
 ``weight``: biases are not penalised. Penalties on input gradients, which read the model and the data,
-are in `input_penalties` and `jacobian_penalties`.
+are in `input_penalties` and `jacobian_penalties`, that on the feedback of a machine in `feedback_norm`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..arrays import Array, backend_of, namespace, near
+from .feedback_norm import FeedbackNorm, feedback_norm
 from .input_penalties import InputGradient, InputPenalty, input_gradient
 from .jacobian_penalties import JacobianNorm, jacobian_norm
 from .options import nonnegative
@@ -23,11 +24,13 @@ from .samples import total
 
 __all__ = [
     "L2",
+    "FeedbackNorm",
     "InputGradient",
     "InputPenalty",
     "JacobianNorm",
     "LagSmoothness",
     "Penalty",
+    "feedback_norm",
     "input_gradient",
     "jacobian_norm",
     "l2",

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import Array, astype, backend_of, namespace
+from ..arrays import Array, astype, backend_of, namespace, plus
 from ..graph.op import check_op_kind, parameters, replace
 from .evaluation import Evaluation
 from .layout import Layout
@@ -132,7 +132,7 @@ class Problem:
         gradient = dict(at.cotangent.parameters)
         for term in self.terms:
             for name, force in term.gradient(at).items():
-                gradient[name] = gradient[name] + force
+                gradient[name] = plus(gradient[name], force)
         return value, self.pack(gradient)
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:

@@ -191,7 +191,9 @@ class Represented(Op):
         return self._outer(pullback_tangent(self.op, state, cotangent.saved, tangent.saved, outputs))
 
     def _outer(self, inner: Cotangent) -> Cotangent:
-        found = {n: self._coefficients(n, a) if n in self.bases else a for n, a in inner.parameters.items()}
+        known = parameters(self.op)
+        given = {n: a for n, a in inner.parameters.items() if n in known}
+        found = {n: self._coefficients(n, a) if n in self.bases else a for n, a in given.items()}
         return Cotangent(inner.inputs, found, inner.outputs, inner)
 
     def _checked(self, name: str, array: Array) -> Array:
