@@ -156,3 +156,11 @@ def test_siamese_twins_are_a_batch(backend, spec):
     for k, p in enumerate(parts):
         got = to_host(together.inputs[0])[k]
         assert_close(f"input {k}", p.inputs[0], got, 64 * np.finfo(float).eps * 12 * (1 + np.abs(got)))
+
+
+def test_a_cotangent_of_a_number_that_is_not_trained_is_left_out(backend, spec):
+    """The pullback of a monotone machine always has its margin, which is a parameter only where it is learned."""
+    chain = mk.Chain([mk.Affine(3, 2, rng=0, backend=spec), mk.MonotoneMachine((2,), rng=1, backend=spec)])
+    state = chain.solve(locked(backend, np.ones((4, 3))))
+    cotangent = chain.pullback(state, locked(backend, np.ones((4, 2))))
+    assert set(cotangent.parameters) == set(chain.parameters()) == {"0.weight", "0.bias", "1.A", "1.B", "1.weight"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..graph import Hypergraph
-from ..graph.order import edge_levels, space_levels
+from ..graph.components import space_steps
 from .canvas import INK, INPUT, blank, step_colors
 
 __all__ = ["draw_network", "network_positions"]
@@ -20,7 +20,7 @@ def network_positions(net: Hypergraph) -> dict[str, Point]:
     An edge of step k stands at 2k − 1, a space at twice its level; in a column, things are ordered by the
     mean height of what they are joined to on the left, ties as declared, and are one apart.
     """
-    of_space, of_edge = space_levels(net.spaces, net.edges), edge_levels(net.spaces, net.edges)
+    of_space, of_edge = space_steps(net.spaces, net.edges, net._components)
     columns: dict[int, list[str]] = {}
     for name, level in of_space.items():
         columns.setdefault(2 * level, []).append(f"space {name}")

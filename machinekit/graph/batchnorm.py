@@ -31,6 +31,8 @@ class BatchNorm(Normalisation):
     Attributes
     ----------
     mean, variance : arrays or None
+    couples_samples : bool
+        Whether the statistics are those of the batch; a cycle of a network cannot have that.
 
     Raises
     ------
@@ -84,6 +86,11 @@ class BatchNorm(Normalisation):
 
     def _held(self) -> dict[str, Array]:
         return {name: array for name, array in self.constants.items() if array is not None}
+
+    @property
+    def couples_samples(self) -> bool:
+        """Whether the statistics are those of the batch, so that its samples know of each other."""
+        return self.mean is None
 
     def _axes(self, x: Array) -> tuple[int, ...]:
         return tuple(range(x.ndim - 1))

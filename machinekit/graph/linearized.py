@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..arrays import Array
 from ..records import Cotangent, State, Tangent
 from .op import Linear, pullback, pushforward
 
-__all__ = ["Adjoint", "Linearized", "turn"]
+__all__ = ["Adjoint", "Linearized", "at_state", "is_turned", "turn"]
 
 
 class _AtState(Linear):
@@ -81,6 +82,16 @@ class Adjoint(_AtState):
     def pullback(self, state: State, *outputs: Array | None) -> Cotangent:
         """Return Df(x) ẋ."""
         return Cotangent(self._push(outputs), outputs=outputs)
+
+
+def at_state(ops: Iterable[Any]) -> bool:
+    """Tell whether these are the ops of a tangent or a dual network, all of them linear."""
+    return all(isinstance(op, _AtState) for op in ops)
+
+
+def is_turned(op: Any) -> bool:
+    """Tell whether an op is the adjoint of one, which the adjoint of an adjoint is not."""
+    return isinstance(op, _AtState) and isinstance(op, Adjoint) != is_turned(op.op)
 
 
 def turn(signature: str) -> str:

@@ -10,13 +10,13 @@ import numpy as np
 
 from ..arrays import NUMPY, backend_of
 from ..records import State
+from .components import space_steps
 from .op import parameters
-from .order import space_levels
 
 if TYPE_CHECKING:
     from .hypergraph import Hypergraph
 
-__all__ = ["Memory", "describe", "memory", "to_dot"]
+__all__ = ["Memory", "counted", "describe", "memory", "to_dot"]
 
 
 class Memory(NamedTuple):
@@ -60,10 +60,12 @@ def memory(net: Hypergraph, batch: int | tuple[int, ...] = 1) -> Memory:
 def _measure(net: Hypergraph, samples: int) -> Memory:
     like = next(iter(parameters(net).values()), None)
     home = NUMPY if like is None else backend_of(like)
+    dtype = "float64" if like is None else like.dtype
+    zeros = {n: home.zeros((samples, *net.spaces[n]), dtype) for n in net.inputs or net.spaces}
+    # what a state holds does not depend on how far a cycle has come
+    quick = net.with_options(max_steps=0, on_failure="return") if net.components else net
     with np.errstate(all="ignore"):
-        state = net.solve(
-            *(home.zeros((samples, *net.spaces[n]), "float64" if like is None else like.dtype) for n in net.inputs)
-        )
+        state = quick.solve(zeros)
     seen = {id(_base(a)) for a in parameters(net).values()}
     inputs = _fresh(state.inputs, seen)
     spaces = _fresh(tuple(state.spaces.values()), seen)
@@ -98,14 +100,20 @@ def _width(dtype: Any) -> int:
     return int(getattr(dtype, "itemsize", 0)) or np.dtype(str(dtype).rpartition(".")[2]).itemsize
 
 
+def counted(net: Hypergraph) -> str:
+    """Return how many cycles there are, in words."""
+    return f"{len(net.components)} cycle{'s' * (len(net.components) != 1)}"
+
+
 def describe(net: Hypergraph) -> str:
-    """Return spaces, levels, parameters and memory as text."""
-    of_space = space_levels(net.spaces, net.edges)
+    """Return spaces, levels, cycles and parameters as text."""
+    of_space, _ = space_steps(net.spaces, net.edges, net._components)
     listed = net.parameters()
     count = sum(math.prod(a.shape) for a in listed.values())
+    cycles = f"{counted(net)}, " if net.components else ""
     head = (
         f"network {net.signature}: {len(net.spaces)} spaces, {len(net.edges)} edges, depth {net.depth}, "
-        f"{count} parameters in {len(listed)} arrays"
+        f"{cycles}{count} parameters in {len(listed)} arrays"
     )
     lines = [head]
     width = max(map(len, net.spaces))
@@ -117,6 +125,9 @@ def describe(net: Hypergraph) -> str:
     for step, group in enumerate(net.levels, 1):
         lines.append(f"  step {step}")
         lines.extend(f"    {name}: {by_name[name].signature}   {by_name[name].op!r}" for name in group)
+        for component in net._components:
+            if component.names[0] in group:
+                lines.append(f"    together: {', '.join(component.names)}; unknown: {', '.join(component.cut)}")
     shared = [f"{n} is {first}" for n, first in net.sharing.first.items() if n != first]
     if shared:
         lines.append(f"  shared: {', '.join(shared)}")
@@ -133,8 +144,14 @@ def to_dot(net: Hypergraph) -> str:
     for name, shape in net.spaces.items():
         label = quoted(name, "×".join(map(str, shape)) or "scalar")
         lines.append(f"  {quoted('space ' + name)} [shape=ellipse, label={label}];")
+    for k, component in enumerate(net._components):
+        inside = [*(f"edge {name}" for name in component.names), *(f"space {s}" for s in component.spaces)]
+        words = " ".join(quoted(name) + ";" for name in inside)
+        lines.append(f"  subgraph cluster_{k} {{ label=cycle; {words} }}")
+    together = {name for component in net.components for name in component}
     for group in net.levels:
-        lines.append("  { rank=same; " + " ".join(quoted("edge " + name) + ";" for name in group) + " }")
+        alone = [quoted("edge " + name) + ";" for name in group if name not in together]
+        lines += ["  { rank=same; " + " ".join(alone) + " }"] if alone else []
     for edge in net.edges:
         lines.append(f"  {quoted('edge ' + edge.name)} [shape=box, label={quoted(edge.name, type(edge.op).__name__)}];")
         lines.extend(f"  {quoted('space ' + s)} -> {quoted('edge ' + edge.name)};" for s in edge.sources)

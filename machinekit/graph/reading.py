@@ -9,19 +9,25 @@ import numpy as np
 
 from ..arrays import NUMPY, Array, as_array, backend_of, check_alike, near
 from ..machines import Machine
+from ..records import GraphState
+from ..solvers import Equilibrium
+from .components import Component
 from .edge import Edge, check_name
-from .op import Op, parameters
+from .op import Op, parameters, parts
 from .order import read_signature
 
 __all__ = [
     "Shape",
     "by_name",
     "check_outputs",
+    "check_samples",
+    "read_cycles",
     "read_edges",
     "read_inputs",
     "read_named",
     "read_spaces",
     "read_terminals",
+    "read_warm",
     "try_edges",
 ]
 
@@ -85,6 +91,43 @@ def read_terminals(
     return sides
 
 
+_SOLVERS = ("auto", "anderson", "broyden", "newton-krylov", "picard")
+_DUAL_SOLVERS = ("auto", "bicgstab", "anderson", "broyden", "picard")
+
+
+def read_cycles(cycles: Any) -> Equilibrium | None:
+    """Return how cycles are solved, by a solver that needs no more than their maps; None forbids them."""
+    if cycles is None:
+        return None
+    if not isinstance(cycles, Equilibrium):
+        raise TypeError(f"cycles is {cycles!r}; pass mk.Equilibrium(), or None where there is no cycle")
+    for name, fit in (("solver", _SOLVERS), ("dual_solver", _DUAL_SOLVERS)):
+        given = getattr(cycles, name)
+        if given not in fit:
+            raise ValueError(
+                f"cycles has {name}={given!r}, which needs the blocks of a machine; for a network choose from "
+                f"{', '.join(fit)}"
+            )
+    return cycles
+
+
+def check_samples(edges: Sequence[Edge], components: Iterable[Component]) -> None:
+    """Refuse ops in cycles through which the samples of a batch know of each other."""
+    for component in components:
+        for edge in (edges[k] for k in component.edges):
+            for op in _leaves(edge.op):
+                if getattr(op, "couples_samples", False):
+                    raise ValueError(
+                        f"the edge {edge.name!r} is in a cycle but its op {op!r} couples the samples of a batch, which "
+                        "are solved each by itself; fix its statistics first, with op.with_statistics(state)"
+                    )
+
+
+def _leaves(op: Any) -> list[Any]:
+    inside = parts(op)
+    return [leaf for part in inside.values() for leaf in _leaves(part)] if inside else [op]
+
+
 def try_edges(shapes: Mapping[str, Shape], edges: Sequence[Edge]) -> None:
     """Run each built-in op on one sample of zeros, so that a shape that does not fit is found at construction."""
     like = next((a for e in edges for a in parameters(e.op).values()), None)
@@ -127,7 +170,7 @@ def by_name(what: str, names: Sequence[str], shapes: Mapping[str, Any], arrays: 
         return dict(arrays[0])
     if arrays and len(arrays) != len(names):
         raise TypeError(
-            f"the {what}s: got {len(arrays)} for the spaces {', '.join(names)}; pass one each, None is zero, "
+            f"the {what}s: got {len(arrays)} for the spaces {', '.join(names) or 'none'}; pass one each, None is zero, "
             "or one mapping of space to array"
         )
     return dict(zip(names, arrays or (None,) * len(names), strict=True))
@@ -139,7 +182,7 @@ def read_inputs(
     """Return the inputs by space, and the shape of every space with the batch."""
     given = {n: x for n, x in by_name("input", names, shapes, inputs).items() if x is not None}
     if not given:
-        raise ValueError(f"no input is given; pass an array for at least one of {', '.join(names)}")
+        raise ValueError(f"no input is given; pass an array for at least one of {', '.join(names or shapes)}")
     batch: Shape | None = None
     for name, x in given.items():
         as_array(x, f"input {name}")
@@ -157,6 +200,21 @@ def read_inputs(
     reference = next(iter(given.values())) if like is None else like
     check_alike("network", reference, {f"input {n}": x for n, x in given.items()})
     return given, {name: (*(batch or ()), *shape) for name, shape in shapes.items()}
+
+
+def read_warm(warm: Any, full: Mapping[str, Shape], like: Array) -> Mapping[str, Array]:
+    """Return the values of a state to start from."""
+    if not isinstance(warm, GraphState):
+        raise TypeError(f"warm is a {type(warm).__name__}; pass what this network's solve returned for another input")
+    for name, shape in full.items():
+        if name not in warm.spaces or tuple(warm.spaces[name].shape) != shape:
+            held = tuple(warm.spaces[name].shape) if name in warm.spaces else "none"
+            raise ValueError(
+                f"warm has the value {held} of the space {name!r}, which is {shape} here, batch first; pass a state of "
+                "this network and batch"
+            )
+    check_alike("input", like, {f"warm[{name!r}]": warm.spaces[name] for name in full})
+    return warm.spaces
 
 
 def read_named(what: str, names: Sequence[str], values: Mapping[str, Array], arrays: Sequence[Any]) -> dict[str, Any]:

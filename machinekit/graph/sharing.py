@@ -110,6 +110,8 @@ class Sharing:
             cotangent = cotangents[name]
             for key, array in (cotangent.contributions or cotangent.parameters).items():
                 if key not in places:
+                    if key in getattr(self.parts[name], "directions", dict)():
+                        continue  # of a number that is not trained, as the margin of a monotone machine
                     raise TypeError(
                         f"the pullback of {name} returned a cotangent of {key!r}, which is none of its parameters, "
                         f"{', '.join(places) or 'none'}; return the names that parameters() lists"

@@ -8,7 +8,9 @@ from typing import Any
 
 from ..arrays import Array
 from ..records import Cotangent, GraphCotangent, GraphState, GraphTangent, State, Tangent
+from ..solvers import Equilibrium
 from . import sweeps
+from .components import Component
 from .container import Container
 from .edge import Edge
 from .reading import Shape
@@ -23,25 +25,32 @@ class NetworkVerbs(Container):
     edges: tuple[Edge, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    groups: tuple[tuple[int, ...], ...]
+    groups: tuple[tuple[int, ...] | Component, ...]
+    cycles: Equilibrium | None
+    _components: tuple[Component, ...]
     executor: Executor | None
     like: Array | None
 
-    def solve(self, *inputs: Any) -> GraphState:
-        """Run every edge once, level by level.
+    def solve(self, *inputs: Any, warm: State | None = None) -> GraphState:
+        """Run every edge once, level by level; cycles are solved as equilibria.
 
         Parameters
         ----------
         *inputs : arrays of shape (*batch, *space), or one mapping of space to array
             In the order of the signature, or by name, of any space. None and what is missing is zero.
+        warm : GraphState, optional
+            A state of other inputs of the same batch, from whose values the iterations of cycles start.
 
         Raises
         ------
         ValueError, TypeError
             No input at all; an unknown space; a shape that is not the space's; arrays of two libraries or
-            precisions; an edge whose op returns other outputs than its targets take.
+            precisions; an edge whose op returns other outputs than its targets take; what is not finite reaches a
+            cycle.
+        ConvergenceError
+            A cycle has not converged, unless ``cycles.on_failure`` says else; so do the verbs below.
         """
-        return sweeps.solve_network(self, inputs)
+        return sweeps.solve_network(self, inputs, warm)
 
     def pushforward(self, state: State, *inputs: Any, **parameters: Array) -> GraphTangent:
         """Return the directional derivative, level by level.

@@ -77,13 +77,23 @@ class GraphState(_BySpace, State):
         The value of every space; ``state["x3"]`` is short for it.
     saved : tuple of State
         One per edge, in declaration order.
+    info : Info, or an empty mapping
+        How the cycles were solved, sample by sample: steps, residual ‖x − f(x) − x0‖₂, converged, status, and one
+        solver per cycle; empty where there is none.
     """
 
     inputs: ByName
     outputs: ByName
 
-    def __init__(self, inputs: ByName, outputs: ByName, saved: Any, spaces: Mapping[str, Array]) -> None:
-        self.__dict__.update(inputs=inputs, outputs=outputs, saved=saved, spaces=spaces)
+    def __init__(
+        self,
+        inputs: ByName,
+        outputs: ByName,
+        saved: Any,
+        spaces: Mapping[str, Array],
+        info: Mapping[str, Any] = NOTHING,
+    ) -> None:
+        self.__dict__.update(inputs=inputs, outputs=outputs, saved=saved, spaces=spaces, info=info)
 
 
 class GraphTangent(_BySpace, Tangent):
@@ -95,12 +105,22 @@ class GraphTangent(_BySpace, Tangent):
     spaces : mapping of str to array or None
     saved : tuple of Tangent
         One per edge, in declaration order.
+    info : Info, or an empty mapping
+        How the tangents of the cycles were solved.
     """
 
     def __init__(
-        self, outputs: ByName, inputs: Arrays, parameters: Mapping[str, Array], saved: Any, spaces: Mapping[str, Any]
+        self,
+        outputs: ByName,
+        inputs: Arrays,
+        parameters: Mapping[str, Array],
+        saved: Any,
+        spaces: Mapping[str, Any],
+        info: Mapping[str, Any] = NOTHING,
     ) -> None:
-        self.__dict__.update(outputs=outputs, inputs=inputs, parameters=parameters, saved=saved, spaces=spaces)
+        self.__dict__.update(
+            outputs=outputs, inputs=inputs, parameters=parameters, saved=saved, spaces=spaces, info=info
+        )
 
 
 class GraphCotangent(Cotangent):
@@ -116,6 +136,8 @@ class GraphCotangent(Cotangent):
         The seeds of the outputs.
     saved : tuple of Cotangent
         One per edge, in declaration order.
+    info : Info, or an empty mapping
+        How the duals of the cycles were solved.
     """
 
     inputs: ByName
@@ -127,7 +149,9 @@ class GraphCotangent(Cotangent):
         outputs: Arrays = (),
         saved: Any = None,
         contributions: Mapping[str, Array] = NOTHING,
+        info: Mapping[str, Any] = NOTHING,
     ) -> None:
         self.__dict__.update(
-            inputs=inputs, parameters=parameters, outputs=tuple(outputs), saved=saved, contributions=contributions
-        )
+            inputs=inputs, parameters=parameters, outputs=tuple(outputs), saved=saved, contributions=contributions,
+            info=info,
+        )  # fmt: skip
