@@ -13,6 +13,8 @@ from ..arrays import pick_backend
 from .bars import judge
 from .competitors import installed, pick_peers
 from .environment import describe_environment, thread_variables
+from .equilibrium import judge_equilibrium, run_equilibrium
+from .equilibrium_report import equilibrium_csv, format_equilibrium
 from .figures import can_draw, draw_backward_forward, draw_scaling
 from .hessians import HESSIANS, format_hessians, run_hessians
 from .networks import format_networks, run_networks
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scaling", action="store_true", help="time against batch, width, depth and length")
     parser.add_argument("--networks", action="store_true", help="networks of ops: random DAGs and a U-Net, with torch")
     parser.add_argument("--hessians", action="store_true", help="Hessian products, with torch and JAX")
+    parser.add_argument("--equilibrium", action="store_true", help="equilibrium layers, with torch and torchdeq")
     parser.add_argument("--seconds", type=float, default=4.0, help="measuring time to aim for, per workload")
     parser.add_argument("--output", metavar="DIR", help="where to write CSV, markdown and figures; none by default")
 
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         0 if every result was right and, in a full run, every bar that was measured held; else 1. A wrong
         argument gives 2.
     """
-    short = args.quick or args.table1 or args.scaling or args.networks or args.hessians
+    short = args.quick or args.table1 or args.scaling or args.networks or args.hessians or args.equilibrium
     try:
         names = pick_peers(args.peers or ("none" if short else "all"))
         workloads = pick_workloads(args.workload or (QUICK if args.quick else None))
@@ -82,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         products = run_hessians(args.dtype, args.backend, count, pace, chosen)
         _page(args, "hessians", _head(args, count, ("torch", "jax")), format_hessians(products))
         return int(any(o.remarks for o in products))
+    if args.equilibrium:
+        return _equilibrium(args, count, pace)
     return _table(args, [Problem.of(w, args.dtype, home, count) for w in workloads], names, pace)
 
 
@@ -125,6 +130,21 @@ def _scaling(args: argparse.Namespace, count: int, pace: Pace) -> int:
     if _page(args, "scaling", _head(args, count), format_fits(fits)):
         _say([], *(draw_scaling(fit, Path(args.output) / f"scaling-{fit.curve.id}.png") for fit in fits))
     return 0
+
+
+def _equilibrium(args: argparse.Namespace, count: int, pace: Pace) -> int:
+    try:
+        report = run_equilibrium(args.backend, count, pace, args.quick)
+    except ValueError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    head = _head(args, count, ("torch", "torchdeq"), dtype="float32 and float64")
+    page = _page(args, "equilibrium", head, format_equilibrium(report))
+    if page is not None:
+        table = page.with_suffix(".csv")
+        table.write_text(equilibrium_csv(head, report), encoding="utf-8")
+        _say([table])
+    return int(bool(report.wrong) or (not args.quick and any(v.failed for v in judge_equilibrium(report))))
 
 
 def _page(args: argparse.Namespace, name: str, head: Mapping[str, str], table: str) -> Path | None:
@@ -182,7 +202,11 @@ def _arguments(args: argparse.Namespace) -> list[str]:
     for name in ("backend", "dtype", "peers", "seconds", "output"):
         value = getattr(args, name)
         words += [] if value is None else [f"--{name}", str(value)]
-    words += [f"--{name}" for name in ("quick", "table1", "scaling", "networks", "hessians") if getattr(args, name)]
+    words += [
+        f"--{name}"
+        for name in ("quick", "table1", "scaling", "networks", "hessians", "equilibrium")
+        if getattr(args, name)
+    ]
     return words + (["--workload", *args.workload] if args.workload else [])
 
 
