@@ -6,7 +6,7 @@ where the name ``cupy`` appears.
 """
 
 from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, erfc, every, namespace, real, to_host
-from .checks import DTYPES, as_array, check_alike, common_backend, near, plainly_alike, precision
+from .checks import DTYPES, as_array, check_alike, common_backend, integer, near, plainly_alike, precision
 from .fresh import Slab, add_to, plus, product
 from .pick import pick_backend
 from .products import Buffer, products_into, sum_of_products
@@ -30,6 +30,7 @@ __all__ = [
     "erfc",
     "every",
     "framed",
+    "integer",
     "namespace",
     "near",
     "pick_backend",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from .backend import NUMPY, Array, Backend, backend_of, dtype_name
 
-__all__ = ["DTYPES", "as_array", "check_alike", "common_backend", "near", "plainly_alike", "precision"]
+__all__ = ["DTYPES", "as_array", "check_alike", "common_backend", "integer", "near", "plainly_alike", "precision"]
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 _PRECISION = {"float32": "single", "complex64": "single", "float64": "double", "complex128": "double"}
@@ -24,6 +25,17 @@ def near(word: Any, words: Any) -> str:
     if close:
         return "did you mean " + " or ".join(repr(w) for w in close) + "?"
     return "choose from " + ", ".join(words)
+
+
+def integer(name: str, value: Any, low: int) -> int:
+    """Return an integer that is at least `low`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; pass an integer") from None
+    if number < low:
+        raise ValueError(f"{name} is {number}; pass at least {low}")
+    return number
 
 
 def precision(array: Array, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from ..arrays import (
     backend_of,
     common_backend,
     dtype_name,
+    integer,
     namespace,
     near,
     pick_backend,
@@ -56,17 +56,6 @@ class Given:
     rng: Any = None
     dtype: Any = None
     backend: Any = None
-
-
-def integer(name: str, value: Any, low: int) -> int:
-    """Return an integer that is at least `low`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; pass an integer") from None
-    if number < low:
-        raise ValueError(f"{name} is {number}; pass at least {low}")
-    return number
 
 
 def _sequence(name: str, value: Any, example: str) -> tuple:

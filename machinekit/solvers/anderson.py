@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array, astype, backend_of, dtype_name, namespace
+from ..arrays import Array, backend_of, dtype_name, namespace
+from .learning import learn
 from .problem import FixedPoint
 from .record import Outcome
-from .rows import Rows, pick
 from .safeguard import Safeguard, forget
 from .small import solve_each
-from .watch import Watch, sizes
 
 __all__ = ["anderson"]
 
@@ -61,21 +60,7 @@ def anderson(
     >>> anderson(problem, 1e-9, 0.0, limit=20).answer.round(6)
     array([[ 1., -2.]])
     """
-    s = problem.start() if warm is None else astype(warm[1])
-    rows, watch = Rows(s), Watch(s, rtol, atol, limit, noise=problem.noise, careful=True)
-    mixing: _Mixing | None = None
-    with np.errstate(all="ignore"):
-        for step in range(1, limit + 1):
-            image = problem.image(s)
-            fresh = rows.fit(image)
-            x = rows.pack(s)
-            f = rows.pack(image) - x
-            if watch.see(step, s, rows.sizes(f), sizes(s), exact=True) or step == limit:
-                break
-            if mixing is None:
-                mixing = _Mixing(f, min(history, limit))
-            s = pick(watch.open, rows.unpack(mixing.next(x, f, fresh)), s)
-    return watch.outcome(s, "anderson")
+    return learn(problem, "anderson", lambda f: _Mixing(f, min(history, limit)), rtol, atol, limit, warm)
 
 
 class _Mixing:

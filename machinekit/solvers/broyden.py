@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array, astype, backend_of, namespace
+from ..arrays import Array, backend_of, namespace
+from .learning import learn
 from .problem import FixedPoint
 from .record import Outcome
-from .rows import Rows, inner, pick, to_rows
+from .rows import inner, pick, to_rows
 from .safeguard import Safeguard, forget
-from .watch import Watch, sizes
 
 __all__ = ["broyden"]
 
@@ -64,21 +64,7 @@ def broyden(
     >>> broyden(problem, 1e-9, 0.0, limit=20).answer.round(6)
     array([[ 1., -2.]])
     """
-    s = problem.start() if warm is None else astype(warm[1])
-    rows, watch = Rows(s), Watch(s, rtol, atol, limit, noise=problem.noise, careful=True)
-    inverse: _Inverse | None = None
-    with np.errstate(all="ignore"):
-        for step in range(1, limit + 1):
-            image = problem.image(s)
-            fresh = rows.fit(image)
-            x = rows.pack(s)
-            f = rows.pack(image) - x
-            if watch.see(step, s, rows.sizes(f), sizes(s), exact=True) or step == limit:
-                break
-            if inverse is None:
-                inverse = _Inverse(f, min(history, limit))
-            s = pick(watch.open, rows.unpack(inverse.next(x, f, fresh)), s)
-    return watch.outcome(s, "broyden")
+    return learn(problem, "broyden", lambda f: _Inverse(f, min(history, limit)), rtol, atol, limit, warm)
 
 
 class _Inverse:

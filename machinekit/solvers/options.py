@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import Any
 
-from ..arrays import near
+from ..arrays import integer, near
 
 __all__ = ["DUAL_SOLVERS", "SOLVERS", "Equilibrium"]
 
@@ -85,11 +84,11 @@ class Equilibrium:
             _number("rtol", self.rtol, 0.0, 1.0, open_below=True)
         _number("atol", self.atol, 0.0, math.inf)
         _number("damping", self.damping, 0.0, 1.0, open_below=True)
-        _count("max_steps", self.max_steps, 0)
+        integer("max_steps", self.max_steps, 0)
         if self.dual_steps is not None:
-            _count("dual_steps", self.dual_steps, 0)
+            integer("dual_steps", self.dual_steps, 0)
         if self.history is not None:
-            _count("history", self.history, 1)
+            integer("history", self.history, 1)
 
     def tolerance(self, precision: str) -> float:
         """Return rtol, or its default for ``"single"`` or ``"double"`` precision."""
@@ -106,12 +105,3 @@ def _number(name: str, value: Any, low: float, high: float, open_below: bool = F
         raise ValueError(
             f"{name} is {value}; pass a number {above}" + ("" if math.isinf(high) else f", at most {high:g}")
         )
-
-
-def _count(name: str, value: Any, low: int) -> None:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; pass an integer") from None
-    if number < low:
-        raise ValueError(f"{name} is {number}; pass at least {low}")
