@@ -146,4 +146,9 @@ def test_a_block_between_others_is_solved_alone(backend, spec):
 def test_theory_refuses_a_flag_for_an_equilibrium(spec):
     with pytest.raises(ValueError, match="not of finite depth"):
         mk.theory.flag(mk.MonotoneMachine((2,), rng=0, backend=spec))
-    assert mk.MonotoneMachine((2,), rng=0, backend=spec).depth_bound() == float("inf")
+    m = mk.MonotoneMachine((2,), rng=0, backend=spec)
+    assert m.depth_bound() == mk.theory.depth(m) == mk.theory.structural_depth(m) == float("inf")
+    with pytest.raises(ValueError, match=r"read themselves.*state\.info\.steps"):
+        mk.theory.operation_counts(m)
+    zero = mk.EquilibriumMachine((1, 2), weight=mk.DenseMachine((1, 2), rng=0, backend=spec).weight)
+    assert mk.theory.depth(zero) == 3

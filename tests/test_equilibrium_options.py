@@ -64,6 +64,17 @@ def test_margins_and_factors_are_checked():
         m.replace(C=square)
 
 
+def test_machines_describe_what_they_solve_and_how():
+    m = mk.MonotoneMachine((2, 1), margin=[0.1, 2.0], learn_margin=True, rng=0, dual_steps=2, rtol=1e-4)
+    text = m.describe()
+    for words in (
+        "5 live entries of A, 5 live entries of B", "margin       0.1, 2, learned",
+        "solver auto, dual auto, rtol 0.0001", "stopped after 2 steps", "blocks 0–1 feed back into themselves",
+    ):  # fmt: skip
+        assert words in text, text
+    assert "nothing: no block feeds itself" in mk.EquilibriumMachine((0, 0)).describe()
+
+
 def test_learned_margins_stay_above_zero():
     m = mk.MonotoneMachine((2, 1), margin=[0.1, 2.0], learn_margin=True, rng=0)
     assert_close("m", m.margin, [0.1, 2.0], 1e-14)

@@ -205,11 +205,14 @@ def test_truncated_duals_approach_the_exact_one(backend, spec):
     assert_equal("Jacobian-free: v = D u0", free.saved.z, np.where(to_host(state.y) > 0, to_host(seed), 0.0))
     tangent = m.with_options(dual_steps=0).pushforward(state, y0)
     assert_close("the tangent is exact all the same", tangent.z, to_host(m.pushforward(state, y0).z), 1e-5)
-    plain = mk.EquilibriumMachine((12,), "tanh", rng=0).to(spec)
+    plain = mk.EquilibriumMachine((12,), "sin", rng=0).to(spec)  # not monotone: no splitting
     at, other = plain.solve(y0), plain.with_options(dual_steps=2)
     exact, tangent = plain.pullback(at, seed), plain.pushforward(at, y0)
     assert_close("exact", other.pushforward(at, y0).z, to_host(tangent.z), 1e-5)
     assert np.linalg.norm(to_host(other.pullback(at, seed).saved.z - exact.saved.z)) > 1e-3
+    d, g, w = to_host(plain.slope(at)), to_host(seed), to_host(plain.weight)
+    step = d * ((d * g) @ w.T + g)
+    assert_close("two terms of Neumann's series", other.pullback(at, seed).saved.z, d * (step @ w.T + g), 1e-12)
     twice = other.dual(at).dual(other.dual(at).solve(seed))
     assert_close("the dual of the dual is the tangent", twice.solve(y0).z, to_host(tangent.z), 1e-5)
     smooth = mk.MonotoneMachine((3,), "tanh", rng=0, dual_steps=3).to(spec)
@@ -234,6 +237,18 @@ def test_memory_does_not_depend_on_the_number_of_steps():
         tracemalloc.stop()
     assert max(peaks[1:]) / min(peaks[1:]) < 1.02, peaks
     assert peaks[1] < 20 * y0.nbytes
+
+
+def test_auto_factorises_where_splitting_would_be_slow_and_prefers_plain_proximal_operators(backend, spec):
+    y0 = drawn(backend, (3, 12))
+    for margin, rtol, status in ((1.0, 1e-6, "converged"), (0.01, 1e-6, "direct"), (1.0, 1e-12, "direct")):
+        m = hard(spec, margin, rtol=rtol)
+        assert set(m.solve(y0).info.status) == {status}, (margin, rtol)
+        found = m.pullback(m.solve(y0), y0).saved.info
+        assert found.solver == ("peaceman-rachford" if status == "converged" else "direct",)
+    near, far = (mk.MonotoneMachine((6,), "tanh", margin=1.0, A=a * np.eye(6), B=np.zeros((6, 6))) for a in (0.1, 30.0))
+    assert near._blocks.step(0, (), near.activation) == 1.0, "where σ itself is the proximal operator"
+    assert far._blocks.step(0, (), far.activation) < 0.1
 
 
 def test_step_sizes_are_kept_for_machines_a_little_different_and_looked_for_again(monkeypatch):

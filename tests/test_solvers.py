@@ -10,6 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machinekit.arrays import to_host
+from machinekit.linear.operators import DenseOperator
+from machinekit.solvers import BlockProblem, Outcome
+from machinekit.solvers.settle import resume
+from machinekit.solvers.splitting import forward_backward
 
 from .fixed_points import ALL, GENERAL, LINEAR, SOLVERS, Affine, block, contraction, exact, monotone, solved, worst
 from .helpers import assert_equal, locked
@@ -243,3 +247,29 @@ def test_memory_does_not_grow_with_the_steps(spec, name):
         tracemalloc.stop()
     assert peaks[1] <= peaks[0] + 1, peaks
     assert peaks[1] <= {"picard": 10, "anderson": 10 + 20, "broyden": 40 + 20}[name], peaks
+
+
+def test_what_a_second_solver_finds_is_kept_and_what_the_first_found_stays():
+    """Samples: converged at once; taken over and converged; taken over in vain; diverged and taken over in vain."""
+    first = Outcome(np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([1, 5, 5, 5]),
+                    np.array(["converged", "max_steps", "max_steps", "diverged"]), "a")  # fmt: skip
+    second = Outcome(np.array([[-1.0], [-2.0], [-3.0], [-4.0]]), np.array([7, 7, 7, 7]),
+                     np.array(["converged", "converged", "max_steps", "max_steps"]), "b")  # fmt: skip
+    budgets = []
+    both = resume(first, 20, lambda s, left: budgets.append(left) or second)
+    assert both.answer[:, 0].tolist() == [1.0, -2.0, 3.0, -4.0]
+    assert both.status.tolist() == ["converged", "converged", "max_steps", "max_steps"]
+    assert both.steps.tolist() == [1, 12, 12, 12]
+    assert budgets == [15]
+    assert resume(first, 5, lambda s, left: second) is first, "nothing is left to spend"
+
+
+def test_forward_backward_falls_back_on_the_step_that_always_contracts():
+    """On a fast rotation α = 1/L grows, |1 − α(m + iω)| > 1, and α = m/L² does not."""
+    m, omega = 0.5, 1.5
+    turn = np.array([[1.0 - m, omega], [-omega, 1.0 - m]])
+    problem = BlockProblem(DenseOperator(turn), np.array([[1.0, 2.0]]), None, np.ones((1, 2)), m)
+    outcome = forward_backward(problem, 1e-10, 0.0, 10_000)
+    assert outcome.converged.all()
+    want = np.linalg.solve((np.eye(2) - turn).T, [1.0, 2.0])
+    assert np.allclose(outcome.answer[0], want, rtol=0, atol=1e-8)

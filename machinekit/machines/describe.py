@@ -79,6 +79,7 @@ def describe(machine: Form) -> str:
         f"order        {_order_sentence(p)}",
         f"parameters   {machine.parameter_count}: {int(live.sum())} live weights of {live.size}"
         + ("" if machine.bias is None else f", {p.channels} bias entries ({dtype_name(machine.bias)})"),
+        *machine.more_rows(),
         "recurrent    " + (f"{_names(loops)} feed back into themselves" if loops else "nothing: no block feeds itself"),
         "",
         "block  channels   activation     reads                    is influenced by",

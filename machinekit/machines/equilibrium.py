@@ -222,6 +222,12 @@ class EquilibriumMachine(Machine):
         """
         return float(self._blocks.finest(tuple(grid)))
 
+    def more_rows(self) -> list[str]:
+        options = self.options
+        tolerance = f"rtol {options.tolerance(self.precision):g}" + (f", atol {options.atol:g}" if options.atol else "")
+        dual = "" if options.dual_steps is None else f", the dual stopped after {options.dual_steps} steps"
+        return [f"equilibria   solver {options.solver}, dual {options.dual_solver}, {tolerance}{dual}"]
+
     def _check_solver(self) -> None:
         """Refuse a splitting method for an activation that is no proximal operator."""
         if self.options.solver not in ("peaceman-rachford", "forward-backward", "active-set") or isinstance(

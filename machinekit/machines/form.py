@@ -162,6 +162,10 @@ class Form(Kept):
         biased = self.bias is not None and bool(np.any(to_host(self.bias)[first]))
         return 2 * sets - 1 + biased
 
+    def more_rows(self) -> list[str]:
+        """Return lines for `describe` about what not every machine has."""
+        return []
+
     def describe(self) -> str:
         """Return a text of several lines: blocks, live weights per lag, what is recurrent, what influences what."""
         return describe(self)

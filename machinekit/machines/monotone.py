@@ -168,6 +168,13 @@ class MonotoneMachine(EquilibriumMachine):
         raw = {} if self.raw_margin is None else {"raw_margin": self.raw_margin}
         return {"A": self.A, "B": self.B, "margin": self.margin, **raw, **super().directions()}
 
+    def more_rows(self) -> list[str]:
+        masks = self.live_masks()
+        counts = ", ".join(f"{int(masks[name].sum())} live entries of {name}" for name in ("A", "B"))
+        learned = "" if self.raw_margin is None else ", learned"
+        margins = ", ".join(f"{m:g}" for m in dict.fromkeys(self._margins()))
+        return [f"             {counts}", f"margin       {margins}{learned}", *super().more_rows()]
+
     def reads(self) -> np.ndarray:
         p = self.partition
         return self._live | (p.live() & ~p.strict.live())

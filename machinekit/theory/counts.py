@@ -61,7 +61,7 @@ def operation_counts(machine: Machine, grid: tuple[int, ...] = (), batch: int = 
     TypeError
         For another strategy, a batch that is no whole number, or what is no machine.
     ValueError
-        For a grid that does not fit, or a batch below 0.
+        For a grid that does not fit, a batch below 0, or an equilibrium machine, whose solver decides.
 
     Examples
     --------
@@ -74,7 +74,13 @@ def operation_counts(machine: Machine, grid: tuple[int, ...] = (), batch: int = 
         raise TypeError(f"strategy={strategy!r} is unknown; 'once' or 'full'")
     grid, batch = extents(machine, grid), whole("batch", batch, 0)
     p = machine.partition
-    passes = structural_depth(machine, grid)
+    depth = structural_depth(machine, grid)
+    if depth == math.inf:
+        raise ValueError(
+            f"{type(machine).__name__} has blocks that read themselves, and what they take is up to the solver; read "
+            "state.info.steps of a solve"
+        )
+    passes = int(depth)
     all_of = tuple(slice(0, n) for n in grid)
     live, connections = machine.live, 0
     for lag in p.lags:

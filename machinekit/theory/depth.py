@@ -73,6 +73,8 @@ def depth(
     points, most = whole("points", points, 1), whole("most", most, 0)
     if isinstance(f, Machine) and method != "iteration":
         return structural_depth(f, grid)
+    if isinstance(f, Hypergraph) and f.components and method != "iteration":
+        return math.inf
     if isinstance(f, Machine | Hypergraph):
         f = endofunction(f, grid)
     elif not isinstance(grid, tuple | list) or len(grid):
@@ -86,11 +88,11 @@ def depth(
     return _by_iteration(f, points, read_generator(rng), most)
 
 
-def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:
+def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> float:
     """Return the longest path through a machine's live weights, biases and activations on a grid.
 
     2n + 1 for n + 1 non-empty index sets where nothing is pruned and each reads the one before; one more if
-    the first is biased (arXiv:2204.12786, §3).
+    the first is biased (arXiv:2204.12786, §3). Infinite where a block reads itself.
 
     Raises
     ------
@@ -100,12 +102,14 @@ def structural_depth(machine: Machine, grid: tuple[int, ...] = ()) -> int:
         If `grid` has not one extent, at least 0, per grid axis.
     """
     grid = extents(machine, grid)
-    p = machine.partition
+    if machine.depth_bound(grid) == math.inf:
+        return math.inf
+    p = machine.partition.strict
     shape = (*grid, p.channels)
     y, z = np.zeros(shape, int), np.zeros(shape, int)
     if machine.bias is not None:
         y += to_host(machine.bias) != 0
-    live = machine.live
+    live = machine.reads()
     for step in p.steps(grid):
         for lag, reads in p.taps[step.block]:
             met = overlap(step.box, lag, grid)
