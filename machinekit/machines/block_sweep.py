@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..activations import Blockwise, Diagonal
-from ..arrays import Array, astype, backend_of, every, namespace, real
+from ..arrays import Array, astype, backend_of, namespace
 from ..linear import accumulate
 from ..partitions import Partition, Step
 from ..records import MachineState
 from ..solvers import RANKS, BlockProblem, Equilibrium, Info, Outcome, settle
+from ..solvers.problem import is_proximal
 from ..solvers.watch import sizes
 from .blocks import Blocks
 
@@ -98,16 +99,10 @@ def _problem(
         slope = _flat(sigma.array[step.index], operator.unknowns)
     else:
         activation = sigma.activations[step.block]
-    margin = blocks.margin(step.block, grid) if _proximal(sigma, step.block, slope) else -np.inf
-    return BlockProblem(operator, b, activation, slope, margin, blocks.fresh(step.block, grid))
-
-
-def _proximal(sigma: Blockwise | Diagonal, block: int, slope: Array | None) -> bool:
-    """Tell whether σ is a proximal operator on a block; a slope is if it lies between 0 and 1."""
-    if isinstance(sigma, Blockwise):
-        return sigma.activations[block].prox is not None
-    d = real(slope)
-    return every((d >= 0) & (d <= 1))
+    problem = BlockProblem(operator, b, activation, slope, -np.inf, blocks.fresh(step.block, grid))
+    if problem.proximal:
+        problem.margin = blocks.margin(step.block, grid)
+    return problem
 
 
 def _flat(a: Array, unknowns: int) -> Array:
@@ -170,8 +165,11 @@ class _Told:
         total = sum(self._squares.values(), start=np.zeros(self.steps.shape))
         return np.sqrt(total).reshape(self.batch)
 
-    def _slope(self, sigma: Blockwise | Diagonal, block: int) -> Array | None:
-        return sigma.array[(..., self.partition.blocks[block])] if isinstance(sigma, Diagonal) else None
+    def _explicit(self, sigma: Blockwise | Diagonal, block: int) -> float:
+        """Return the margin of an explicit block: 1, if σ does not expand errors."""
+        if isinstance(sigma, Blockwise):
+            return 1.0 if is_proximal(sigma.activations[block], None) else -1.0
+        return 1.0 if is_proximal(None, sigma.array[(..., self.partition.blocks[block])]) else -1.0
 
     def _bound(self, blocks: Blocks, sigma: Blockwise | Diagonal) -> np.ndarray:
         """Return the bound on the error of z, carried from block to block."""
@@ -180,7 +178,7 @@ class _Told:
         for block in self.partition.block_order:
             carried = blocks.coupling(block) * np.sqrt(squares) if squares.any() else nothing
             own = np.sqrt(self._squares.get(block, nothing)) + carried
-            margin = self.margins.get(block, 1.0 if _proximal(sigma, block, self._slope(sigma, block)) else -1.0)
+            margin = self.margins[block] if block in self.margins else self._explicit(sigma, block)
             error = np.where(own > 0, own / margin if margin > 0 else np.inf, 0.0)
             squares = squares + error * error
         return np.sqrt(squares)

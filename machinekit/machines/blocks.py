@@ -89,9 +89,7 @@ class Blocks:
         return new
 
     def margin(self, block: int, grid: tuple[int, ...]) -> float:
-        """Return m with I − W ⪰ m I for a block: 1 without feedback, negative where that is not known."""
-        if not self.feeds(block):
-            return 1.0
+        """Return m with I − W ⪰ m I for a block that reads itself; −∞ where that is not known."""
         if self.margins is not None:
             return float(self.margins[block])
         operator = self.operator(block, grid)

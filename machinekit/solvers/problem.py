@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..activations import Activation
-from ..arrays import Array, to_host
+from ..arrays import Array, every, real, to_host
 from ..linear.operators import Operator
 
-__all__ = ["BlockProblem", "FixedPoint"]
+__all__ = ["BlockProblem", "FixedPoint", "is_proximal"]
 
 
 class FixedPoint(Protocol):
@@ -41,6 +42,14 @@ class FixedPoint(Protocol):
 
     def start(self) -> Array:
         """Return where to start when nothing better is known, a new array."""
+
+
+def is_proximal(sigma: Activation | None, slope: Array) -> bool:
+    """Tell whether σ, an activation or multiplication by a slope, is a proximal operator; a slope in [0, 1] is."""
+    if sigma is not None:
+        return sigma.prox is not None
+    d = real(slope)
+    return every((d >= 0) & (d <= 1))
 
 
 class BlockProblem:
@@ -75,6 +84,11 @@ class BlockProblem:
         self.shape = (int(b.shape[0]), int(b.shape[1]))
         self.affine = sigma is None
         self._shrunk: tuple[float, Array] | None = None
+
+    @cached_property
+    def proximal(self) -> bool:
+        """Whether σ is a proximal operator."""
+        return is_proximal(self.sigma, self.slope)
 
     @property
     def noise(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, backend_of, every, namespace, real
+from ..arrays import Array, backend_of, namespace
 from ..errors import ConvergenceError, ConvergenceWarning
 from .anderson import anderson
 from .bicgstab import bicgstab
@@ -57,7 +57,7 @@ def settle(
     truncated : bool
         Take exactly ``options.dual_steps`` steps.
     """
-    split = problem.margin > 0 and _proximal(problem)
+    split = problem.margin > 0 and problem.proximal
     if truncated:
         return _truncated(problem, options, rtol, step, warm, split)
     name = options.dual_solver if problem.affine else options.solver
@@ -166,7 +166,7 @@ def _by_name(
 
 
 def _demand_proximal(name: str, problem: BlockProblem) -> None:
-    if not _proximal(problem):
+    if not problem.proximal:
         what = f"activation {problem.sigma.name!r}" if problem.sigma is not None else "a slope outside [0, 1]"
         raise ValueError(
             f"solver={name!r} needs a proximal activation (nondecreasing, slopes at most 1), which {what} is not; "
@@ -177,14 +177,6 @@ def _demand_proximal(name: str, problem: BlockProblem) -> None:
             f"solver='active-set' needs an activation in linear pieces, which {problem.sigma.name!r} is not; "
             "use solver='peaceman-rachford'"
         )
-
-
-def _proximal(problem: BlockProblem) -> bool:
-    """Tell whether σ is a proximal operator; a slope is if it lies between 0 and 1."""
-    if problem.sigma is not None:
-        return problem.sigma.prox is not None
-    d = real(problem.slope)
-    return every((d >= 0) & (d <= 1))
 
 
 def resume(first: Outcome, limit: int, again: Callable[[Array, int], Outcome]) -> Outcome:
