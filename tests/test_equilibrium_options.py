@@ -127,3 +127,15 @@ def test_threads_share_a_machine():
         for one, other in zip(alone, together, strict=True):
             assert_equal("z", other[0], one[0])
             assert_equal("Ā", other[1], one[1])
+
+
+def test_operators_of_many_grids_are_dropped_and_made_again():
+    """Each grid has a factorisation of its own; a machine that meets images of any size does not keep them all."""
+    m = mk.MonotoneMachine((2, 1), "relu", rng=0, padding=((1, 0),))
+    inputs = [np.random.default_rng(n).standard_normal((2, n, 3)) for n in range(3, 33)]
+    first = [m.solve(y0) for y0 in inputs]
+    for y0, state in zip(inputs, first, strict=True):
+        m.pullback(state, y0)
+        assert_close("again", m.solve(y0).z, state.z, 1e-12, y0.shape)
+    for blocks in (m._blocks, m._mirrored._blocks):
+        assert len(blocks._operators) <= 8 * len(m.sizes)

@@ -17,6 +17,8 @@ from .step_sizes import StepSizes
 
 __all__ = ["Blocks"]
 
+_GRIDS = 8
+"""Grids whose operators, with what was factorised for them, a machine keeps."""
 _POWERS = 8
 _SPECTRAL = 1024
 """Unknowns up to which eigenvalues are computed only to choose a solver."""
@@ -73,14 +75,20 @@ class Blocks:
     def operator(self, block: int, grid: tuple[int, ...]) -> Operator:
         """Return W of a block on a grid."""
         key = (block, grid)
-        if key not in self._operators:
-            if self._source is not None:
-                self._operators[key] = self._source.operator(block, grid).transposed()
-            elif self.partition.axes:
-                self._operators[key] = CirculantOperator(self._diagonal(block), self.partition.padding, grid)
-            else:
-                self._operators[key] = DenseOperator(self._diagonal(block))
-        return self._operators[key]
+        known = self._operators.get(key)
+        if known is not None:
+            return known
+        made: Operator
+        if self._source is not None:
+            made = self._source.operator(block, grid).transposed()
+        elif self.partition.axes:
+            made = CirculantOperator(self._diagonal(block), self.partition.padding, grid)
+        else:
+            made = DenseOperator(self._diagonal(block))
+        if len(self._operators) >= _GRIDS * len(self.partition.sizes):
+            oldest, *_ = tuple(self._operators)  # its factorisation goes with it
+            self._operators.pop(oldest, None)
+        return self._operators.setdefault(key, made)
 
     def fresh(self, block: int, grid: tuple[int, ...]) -> bool:
         """Tell, once, that nothing was solved with this block."""
