@@ -5,7 +5,7 @@ tangent and its dual (back-propagation) are machines again, solved by the same s
 (Vertechi & Bergomi, *Machines of finite depth*, arXiv:2204.12786).
 """
 
-from . import activations, testing, theory
+from . import activations, smoothness, testing, theory
 from .activations import Activation, Diagonal, celu, elu, hardtanh, leaky_relu, soft_threshold
 from .errors import ConvergenceError, ConvergenceWarning, DerivativeError
 from .graph import (
@@ -112,6 +112,7 @@ __all__ = [
     "monotonicity",
     "penalties",
     "save",
+    "smoothness",
     "soft_threshold",
     "spectral_radius",
     "testing",

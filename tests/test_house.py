@@ -18,7 +18,7 @@ FLOORS = [
     {"engine", "solvers"},
     {"machines"},
     {"graph"},
-    {"training", "testing", "saving", "theory"},
+    {"training", "testing", "saving", "theory", "smoothness"},
     {"cli", "figures", "forecasting", "benchmarking", "verification"},
 ]
 

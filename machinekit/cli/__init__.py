@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import bench, figures, forecast, info, verify
+from . import bench, figures, forecast, info, smoothness, verify
 
 __all__ = ["main", "parser"]
 
-_COMMANDS = (info, forecast, verify, figures, bench)
+_COMMANDS = (info, forecast, verify, figures, smoothness, bench)
 
 
 class _Parser(argparse.ArgumentParser):
