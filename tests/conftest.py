@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+import re
+from contextlib import ExitStack, nullcontext
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,9 +12,14 @@ from hypothesis import HealthCheck, settings
 from machinekit.arrays import pick_backend
 from machinekit.testing.guard import forbid_host_conversion
 
-_SPECS = {"numpy": "numpy", "cupy": "cupy", "strict": "array_api_strict:device1"}
+from . import standin
+
+_SPECS = {"numpy": "numpy", "cupy": "cupy", "standin": "cupy", "strict": "array_api_strict:device1"}
 _EXAMPLES = {"dev": 25, "ci": 100, "thorough": 1000}
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+_CLOCKS = re.compile("/machinekit/(benchmarking/|gpu/calibrate)")
+"""What waits for the device on purpose: what measures."""
 
 
 def pytest_addoption(parser):
@@ -21,8 +27,13 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Register dev, ci and thorough; array_api_strict is some 80 times slower and gets a quarter of the examples."""
-    share = 4 if config.getoption("--backend") == "strict" else 1
+    """Register dev, ci and thorough; the slow libraries, which share their code with NumPy's, get fewer examples."""
+    if config.getoption("--backend") == "standin":
+        standin.install()
+        cheap = ExitStack()
+        cheap.enter_context(standin.without_kernels())
+        config.add_cleanup(cheap.close)
+    share = 4 if config.getoption("--backend") in ("strict", "standin") else 1
     for name, examples in _EXAMPLES.items():
         settings.register_profile(
             name,
@@ -33,6 +44,16 @@ def pytest_configure(config):
             suppress_health_check=_SLOW,
         )
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """On the stand-in for CuPy: the library copies by the calls that are for copying, and waits nowhere else."""
+    with standin.transfers() if item.config.getoption("--backend") == "standin" else nullcontext([]) as ledger:
+        result = yield
+    hidden = [t for t in ledger if "/machinekit/" in t.place and not t.explicit and not _CLOCKS.search(t.place)]
+    assert not hidden, f"hidden copies or waits: {sorted(set(hidden))}"
+    return result
 
 
 def pytest_report_header(config):
