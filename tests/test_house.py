@@ -15,7 +15,7 @@ ROOT = Path(machinekit.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "machinekit.") if not m.name.endswith("__main__"))
 FLOORS = [
     {"arrays", "activations", "partitions", "linear", "records", "data", "errors"},
-    {"engine", "solvers"},
+    {"engine", "solvers", "gpu"},
     {"machines"},
     {"graph"},
     {"training", "testing", "saving", "theory", "smoothness"},

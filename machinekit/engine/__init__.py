@@ -1,7 +1,7 @@
 """The engine: the reference sweep, normative and readable, and the plan, a compiled schedule of the same."""
 
-from .cache import PlanCache
+from .cache import AnyPlan, PlanCache
 from .plan import NotFinite, Plan
 from .reference import sweep
 
-__all__ = ["NotFinite", "Plan", "PlanCache", "sweep"]
+__all__ = ["AnyPlan", "NotFinite", "Plan", "PlanCache", "sweep"]

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from ..activations import Blockwise
+from ..arrays import NUMPY, Array, Backend
 from ..linear import transpose
 from ..partitions import CHANNELS, Partition
 from .workspace import Program, Sheet, Workspace
@@ -59,10 +58,17 @@ class GridWorkspace(Workspace):
     dtype : dtype
     samples_last : bool
         Whether samples, not positions, are innermost; whichever is longer makes the longer runs to copy.
+    home : Backend
     """
 
     def __init__(
-        self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any, samples_last: bool = False
+        self,
+        partition: Partition,
+        samples: int,
+        grid: tuple[int, ...],
+        dtype: Any,
+        samples_last: bool = False,
+        home: Backend = NUMPY,
     ) -> None:
         self.samples, self.grid, self.samples_last = samples, grid, samples_last
         everything, ordered = lag_boxes(partition)
@@ -71,11 +77,11 @@ class GridWorkspace(Workspace):
         self.scanned = partition.scan
         self.others = tuple(a for a in range(partition.axes) if a not in partition.scan)
         self.axes = (*self.scanned, *self.others)
-        self.outer: list[np.ndarray] = []
+        self.outer: list[Array] = []
         self._primal: Any = None
         self._primal_rows: Any = None
         self._turned: Any = None
-        super().__init__(partition, dtype)
+        super().__init__(partition, dtype, home)
 
     def _arrange(self) -> None:
         p, s = self.partition, len(self.scanned)
@@ -83,7 +89,7 @@ class GridWorkspace(Workspace):
         inside = [slice(before, before + n) for n, (before, _) in zip(self.grid, p.padding, strict=True)]
         everything = slice(None)
         tail = self._with_samples(self.samples, [wide[a] for a in self.others])
-        self.padded = np.zeros((*(wide[a] for a in self.scanned), p.channels, *tail), self.dtype)
+        self.padded = self.xp.zeros((*(wide[a] for a in self.scanned), p.channels, *tail), self.dtype)
         core_tail = self._with_samples(everything, [inside[a] for a in self.others])
         core = self.padded[(*(inside[a] for a in self.scanned), everything, *core_tail)]
         order = (s, *range(s), *range(s + 1, s + 2 + len(self.others)))  # channel first
@@ -94,7 +100,7 @@ class GridWorkspace(Workspace):
             shape = (p.channels, *spans, *self._with_samples(self.samples, [self.grid[a] for a in self.others]))
             self.sheets.append(Sheet(shape, tuple(box[a] for a in self.scanned), order, 0))
         self.z_full = [sheet.of(core) for sheet in self.sheets]
-        self.y = [np.empty(sheet.matrix_shape, self.dtype) for sheet in self.sheets]
+        self.y = [self.xp.empty(sheet.matrix_shape, self.dtype) for sheet in self.sheets]
         self.x = self.y
         self._arrange_taps([sheet.matrix_shape[1] for sheet in self.sheets])
 
@@ -102,17 +108,20 @@ class GridWorkspace(Workspace):
         """Make the tap buffers: where multiply-adds are few, for all positions, so that they are contracted at once."""
         p, largest = self.partition, max(positions)
         work = sum(self.counts) * p.channels**2 * sum(positions)
-        self.whole = work <= _WHOLE_PRODUCT and len(self.scanned) <= 1
+        self.whole = len(self.scanned) <= 1 and self._is_whole(work, sum(positions))
         rows = [count * p.channels for count in self.counts]
         if self.whole:
-            self.all_taps = [np.zeros((n, sum(positions)), self.dtype) for n in rows]
+            self.all_taps = [self.xp.zeros((n, sum(positions)), self.dtype) for n in rows]
             unit = self.samples * math.prod(self.grid[a] for a in self.others)
             spans = [box[self.scanned[0]] for box in self.boxes] if self.scanned else [slice(0, 1)]
             self.columns = [slice(unit * span.start, unit * span.stop) for span in spans]
         else:
             rows[-1] = self.counts[-1] * max(p.sizes)
-            self.taps = np.empty(max(rows) * largest, self.dtype)
-        self.scratch = np.empty(max(p.channels * largest, 0 if self.whole else _SCRATCH), self.dtype)
+            self.taps = self.xp.empty(max(rows) * largest, self.dtype)
+        self.scratch = self.xp.empty(max(p.channels * largest, 0 if self.whole else _SCRATCH), self.dtype)
+
+    def _is_whole(self, work: int, positions: int) -> bool:
+        return work <= _WHOLE_PRODUCT
 
     def _with_samples(self, samples: Any, others: list) -> list:
         """Return what belongs to the samples and to the axes that are not scanned, in native order."""
@@ -123,19 +132,19 @@ class GridWorkspace(Workspace):
         c = self.partition.channels
         return [(c, c * count) for count in self.counts]
 
-    def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
+    def gather(self, weight: Array, kernels: Sequence[Array]) -> None:
         """See `Workspace.gather`."""
         for box, kernel in zip(self.lags, kernels, strict=True):
             cut = self._cut(weight, box)
             kernel.reshape(cut.shape)[...] = cut
 
-    def _cut(self, weight: np.ndarray, box: Lags) -> np.ndarray:
+    def _cut(self, weight: Array, box: Lags) -> Array:
         """Return the view (out, in, *lag in native order) of a box of a weight."""
         p, n = self.partition, self.partition.axes
         taps = (slice(r.start + after, r.stop + after) for r, (_, after) in zip(box, p.padding, strict=True))
         return weight[tuple(taps)].transpose((n + 1, n, *self.axes))
 
-    def _window(self, box: tuple[slice, ...], lags: Lags, channels: slice) -> np.ndarray:
+    def _window(self, box: tuple[slice, ...], lags: Lags, channels: slice) -> Array:
         """Return the view (channel, *lag, *scanned, sample and others) of padded z at positions minus lags."""
         p, s, z = self.partition, len(self.scanned), self.padded
         first, sample = (s + 1, z.ndim - 1) if self.samples_last else (s + 2, s + 1)
@@ -151,9 +160,9 @@ class GridWorkspace(Workspace):
         inner = [*(spans[a] for a in self.scanned), *tail]
         shape += [n for n, _ in inner]
         strides += [stride for _, stride in inner]
-        return np.lib.stride_tricks.as_strided(z[tuple(corner)], shape, strides)
+        return self.xp.lib.stride_tricks.as_strided(z[tuple(corner)], shape, strides)
 
-    def _tap_copy(self, sheet: int, r: int, channels: slice) -> tuple[np.ndarray, partial]:
+    def _tap_copy(self, sheet: int, r: int, channels: slice) -> tuple[Array, partial]:
         """Return the matrix (channel × lag, positions) of taps of a box of lags, and the call that fills it."""
         view = self._window(self.boxes[sheet], self.lags[r], channels)
         if self.whole:
@@ -161,13 +170,13 @@ class GridWorkspace(Workspace):
         else:
             rows, positions = math.prod(view.shape[: 1 + len(self.axes)]), self.y[sheet].shape[1]
             taps = self.taps[: rows * positions].reshape(rows, positions)
-        return taps, partial(np.copyto, taps.reshape(view.shape), view)
+        return taps, partial(self.xp.copyto, taps.reshape(view.shape), view)
 
     def _rows(self, r: int, channels: slice) -> slice:
         """Return the rows of some channels among the taps of a box of lags."""
         return slice(channels.start * self.counts[r], channels.stop * self.counts[r])
 
-    def still(self, weight: np.ndarray | None, contract: str) -> None:
+    def still(self, weight: Array | None, contract: str) -> None:
         """See `Workspace.still`: the program without its pointwise steps, and without its products if none is asked."""
         key = ("still", contract, weight is not None)
         if key not in self._programs:
@@ -216,15 +225,15 @@ class GridWorkspace(Workspace):
 
     def _arrange_products(self) -> None:
         """Make what the weight cotangent needs: its products, and the solution turned."""
-        self.outer = [np.zeros(shape[::-1], self.dtype) for shape in self.kernel_shapes()]
+        self.outer = [self.xp.zeros(shape[::-1], self.dtype) for shape in self.kernel_shapes()]
         if not self.whole:
-            self._turned = np.empty(max(y.size for y in self.y), self.dtype)
+            self._turned = self.xp.empty(max(y.size for y in self.y), self.dtype)
 
-    def _push(self, kernel: np.ndarray, taps: np.ndarray, y: np.ndarray) -> Program:
+    def _push(self, kernel: Array, taps: Array, y: Array) -> Program:
         part = self.scratch[: y.size].reshape(y.shape)
-        return [partial(kernel.dot, taps, part), partial(np.add, y, part, y)]
+        return [partial(kernel.dot, taps, part), partial(self.xp.add, y, part, y)]
 
-    def primal(self, z: np.ndarray) -> None:
+    def primal(self, z: Array) -> None:
         """See `Workspace.primal`."""
         self._primal = z
 
@@ -233,26 +242,26 @@ class GridWorkspace(Workspace):
         z = self.sheets[sheet].of(self._primal).reshape(self.y[sheet].shape)
         self._primal_rows = self._turned[: z.size].reshape(z.shape[::-1])
         for block in self.partition.blocks:  # a few channels at a time: their lines of memory stay in the first cache
-            np.copyto(self._primal_rows[:, block], z[block].T)
+            self.xp.copyto(self._primal_rows[:, block], z[block].T)
 
     def _turn_all(self) -> None:
         """Cut the solution to all positions, in their natural order, without a copy where it can be."""
         z = self._primal.swapaxes(0, len(self.scanned))  # (channel, scanned, …)
         self._primal_rows = z.reshape(self.partition.channels, -1).T
 
-    def _product(self, taps: np.ndarray, later: slice, out: np.ndarray, first: bool) -> None:
+    def _product(self, taps: Array, later: slice, out: Array, first: bool) -> None:
         """``out = taps · z`` for the blocks that read the taps, or add it."""
         z = self._primal_rows[:, later]
         if first:
-            np.matmul(taps, z, out)
+            self.xp.matmul(taps, z, out)
         else:
             rows = self.scratch.size // out.shape[1]
             for at in range(0, out.shape[0], rows):
                 target, some = out[at : at + rows], taps[at : at + rows]
                 part = self.scratch[: target.size].reshape(target.shape)
-                np.add(target, np.dot(some, z, part), target)
+                self.xp.add(target, self.xp.dot(some, z, part), target)
 
-    def collected(self) -> np.ndarray:
+    def collected(self) -> Array:
         """Put the products in place; the kernel of the dual is the transposed kernel. See `Workspace.collected`."""
         p = self.partition
         if self.whole:  # what the blocks do not push is not theirs
@@ -261,7 +270,7 @@ class GridWorkspace(Workspace):
                 columns = self._rows(-1, block)
                 own = slice(block.start, None) if CHANNELS in p.reverse else slice(0, block.stop)
                 self.outer[-1][columns, own] = 0
-        out = np.zeros(p.weight_shape, self.dtype)
+        out = self.xp.zeros(p.weight_shape, self.dtype)
         mirrored = transpose(p, out)
         for box, outer in zip(self.lags, self.outer, strict=True):
             cut = self._cut(mirrored, box)  # (out, in, *lag), of which `outer` holds (in × lag, out)

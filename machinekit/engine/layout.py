@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import NUMPY, Array, Backend
 from ..partitions import Partition
 
 __all__ = ["Layout"]
@@ -21,12 +22,22 @@ class Layout:
     lead : tuple of int
         (*batch, *grid), no extent zero.
     dtype : dtype
+    home : Backend
+        Whose arrays they are.
     samples_last : bool
         (*scanned, channel, *others, sample) instead.
     """
 
-    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any, samples_last: bool = False) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        lead: tuple[int, ...],
+        dtype: Any,
+        home: Backend = NUMPY,
+        samples_last: bool = False,
+    ) -> None:
         self.partition, self.lead, self.dtype = partition, lead, np.dtype(dtype)
+        self.home, self.xp = home, home.xp
         self.channels = partition.channels
         cut = len(lead) - partition.axes
         self.grid, self.samples = lead[cut:], math.prod(lead[:cut])
@@ -38,23 +49,23 @@ class Layout:
         self.sample_axis, self.channel_axis = self.order.index(0), len(partition.scan)
         self.summed = tuple(a for a in range(len(self.order)) if a != self.channel_axis)
 
-    def native(self, array: np.ndarray) -> np.ndarray:
+    def native(self, array: Array) -> Array:
         """Return a view of a user's array in native layout."""
         if self.flat is not None:
             array = array.reshape((*self.flat, array.shape[-1]))
         return array.transpose(self.order)
 
-    def user(self, native: np.ndarray) -> np.ndarray:
+    def user(self, native: Array) -> Array:
         """Return a view of a native array in the user's layout."""
         array = native.transpose(self.inverse)
         return array if self.flat is None else array.reshape((*self.lead, array.shape[-1]))
 
-    def full(self, array: np.ndarray) -> np.ndarray:
+    def full(self, array: Array) -> Array:
         """Return a Diagonal's array, broadcast to y, in native layout."""
         shape = (*self.lead, self.partition.channels)
-        return self.native(array if array.shape == shape else np.broadcast_to(array, shape))
+        return self.native(array if array.shape == shape else self.xp.broadcast_to(array, shape))
 
-    def empty(self) -> np.ndarray:
+    def empty(self) -> Array:
         """Return a new native array over all channels."""
         full = (self.samples, *self.grid, self.partition.channels)
-        return np.empty([full[k] for k in self.order], self.dtype)
+        return self.xp.empty([full[k] for k in self.order], self.dtype)

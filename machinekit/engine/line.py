@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import NUMPY, Backend
 from ..partitions import CHANNELS, Partition
 from .workspace import Program, Sheet, Workspace
 
@@ -44,9 +45,12 @@ class Line(Workspace):
     grid : tuple of int
         () for a dense machine, (times,) for a recurrent one.
     dtype : dtype
+    home : Backend
     """
 
-    def __init__(self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self, partition: Partition, samples: int, grid: tuple[int, ...], dtype: Any, home: Backend = NUMPY
+    ) -> None:
         self.samples, self.grid = samples, grid
         self.times = grid[0] if grid else 1
         self.backwards = CHANNELS in partition.reverse
@@ -54,7 +58,7 @@ class Line(Workspace):
         self.memory = after if self.backwards else before
         self._primal: Any = None
         self._result: Any = None
-        super().__init__(partition, dtype)
+        super().__init__(partition, dtype, home)
 
     def _arrange(self) -> None:
         c, n, t = self.partition.channels, self.samples, self.times

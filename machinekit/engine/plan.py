@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..activations import Blockwise, SlopeAt
+from ..arrays import Array
 from .folded import FoldedLine
 from .slopes import slope_filler
 from .tiles import Tiles
@@ -32,12 +31,12 @@ class Plan(Tiles):
 
     def solve(
         self,
-        weight: np.ndarray,
-        bias: np.ndarray | None,
+        weight: Array,
+        bias: Array | None,
         sigma: Any,
-        y0: np.ndarray | None,
-        z0: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        y0: Array | None,
+        z0: Array | None,
+    ) -> tuple[Array, Array]:
         """Run the schedule: `sweep`, with a bias added and inputs of fewer channels.
 
         Parameters
@@ -70,10 +69,10 @@ class Plan(Tiles):
     def _tiled(
         self,
         run: Callable[[Workspace, tuple, bool], None],
-        weight: np.ndarray,
+        weight: Array,
         finish: Callable[[Workspace], None] | None = None,
         with_y: bool = True,
-    ) -> tuple[Any, np.ndarray]:
+    ) -> tuple[Any, Array]:
         """Run tile by tile and return copies of y, if wanted, and z in the user's layout.
 
         One workspace serves all tiles of a size: `run` is told which is its first, `finish` sees it after its last.
@@ -83,11 +82,11 @@ class Plan(Tiles):
             run(workspace, (...,), True)
             if self.fresh:
                 y, z = workspace.y_full[0] if with_y else None, workspace.z_full[0]
-            elif self.line:
+            elif self.copied:
                 y, z = workspace.y_full[0].copy() if with_y else None, workspace.z_full[0].copy()
             else:
                 y, z = self.empty() if with_y else None, self.empty()
-                self._store(workspace, y, z)
+                workspace.store(y, z)
             self._end(workspace, self.samples, finish)
             return None if y is None else self.user(y), self.user(z)
         y, z = self.empty() if with_y else None, self.empty()
@@ -99,7 +98,7 @@ class Plan(Tiles):
             for at in range(start, stop, size):
                 cut = (*(slice(None),) * self.sample_axis, slice(at, at + size))
                 run(workspace, cut, at == start)
-                self._store(workspace, _cut(y, cut), z[cut])
+                workspace.store(_cut(y, cut), z[cut])
             self._end(workspace, size, finish)
         return None if y is None else self.user(y), self.user(z)
 
@@ -111,15 +110,15 @@ class Plan(Tiles):
     def _start(
         self,
         workspace: Workspace,
-        x: np.ndarray | None,
-        added: np.ndarray | None,
-        bias: np.ndarray | None = None,
+        x: Array | None,
+        added: Array | None,
+        bias: Array | None = None,
     ) -> None:
         """Load a workspace with the start."""
-        workspace.put(workspace.x_full, x)
-        if bias is not None:
-            for start, sheet in zip(workspace.x_full, workspace.sheets, strict=True):
-                start += bias.reshape((-1,) + (1,) * (start.ndim - 1 - sheet.channel))
+        if bias is None:
+            workspace.put(workspace.x_full, x)
+        else:
+            workspace.start(x, bias)
         if added is not None:
             workspace.put(workspace.more("added"), added)
 
@@ -129,22 +128,16 @@ class Plan(Tiles):
         if isinstance(workspace, FoldedLine) and not workspace.is_finite():
             raise NotFinite
 
-    def _store(self, workspace: Workspace, y: np.ndarray | None, z: np.ndarray | None) -> None:
-        for target, sources in ((y, workspace.y_full), (z, workspace.z_full)):
-            if target is not None:
-                for sheet, source in zip(workspace.sheets, sources, strict=True):
-                    np.copyto(sheet.of(target), source)
-
     def pullback(
         self,
-        weight: np.ndarray,
+        weight: Array,
         sigma: Any,
-        state: tuple[np.ndarray, np.ndarray, np.ndarray | None],
-        seeds: tuple[np.ndarray | None, np.ndarray | None],
-        dead: np.ndarray | None,
+        state: tuple[Array, Array, Array | None],
+        seeds: tuple[Array | None, Array | None],
+        dead: Array | None,
         bias_shape: tuple[int, ...] | None,
         with_u: bool = True,
-    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, np.ndarray | None]:
+    ) -> tuple[Array | None, Array, Array, Array | None]:
         """Run the dual of a machine and contract the weight cotangent; this is the plan of the dual's partition.
 
         Parameters
@@ -177,8 +170,8 @@ class Plan(Tiles):
         z = self.native(z)
         slopes = slope_filler(self, SlopeAt(sigma, y, value) if isinstance(sigma, Blockwise) else sigma)
         start, added = (None if a is None else self.native(a) for a in seeds)
-        bias = None if bias_shape is None else np.zeros(bias_shape, self.dtype)
-        parts: list[np.ndarray] = []
+        bias = None if bias_shape is None else self.xp.zeros(bias_shape, self.dtype)
+        parts: list[Array] = []
 
         def run(workspace: Workspace, cut: tuple, first: bool) -> None:
             slopes(workspace, cut)
@@ -187,17 +180,17 @@ class Plan(Tiles):
             self._run(workspace, workspace.program(None, added is not None, "first" if first else "more"))
             if bias is not None:
                 for sheet, part in zip(workspace.sheets, workspace.z_full, strict=True):
-                    np.add(bias, part.sum(axis=tuple(a for a in range(part.ndim) if a != sheet.channel)), bias)
+                    self.xp.add(bias, part.sum(axis=tuple(a for a in range(part.ndim) if a != sheet.channel)), bias)
 
         u, v = self._tiled(run, weight, lambda workspace: parts.append(workspace.collected()), with_u)
         out = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         if dead is not None:
-            np.copyto(out, 0, where=dead)
+            self.xp.copyto(out, 0, where=dead)
         return u, v, out, bias
 
     def products(
-        self, weight: np.ndarray | None, z: np.ndarray, primal: np.ndarray | None = None
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        self, weight: Array | None, z: Array, primal: Array | None = None
+    ) -> tuple[Array | None, Array | None]:
         """Return the products of a sweep for a z that is known: nothing is solved, every step is taken at once.
 
         Parameters
@@ -215,7 +208,7 @@ class Plan(Tiles):
         """
         z, y = self.native(z), None if weight is None else self.empty()
         other = None if primal is None else self.native(primal)
-        parts: list[np.ndarray] = []
+        parts: list[Array] = []
         for size, cuts in self.tiles():
             workspace = self.take(size, None if self.line else weight, spare=True)
             for k, cut in enumerate(cuts):
@@ -228,7 +221,7 @@ class Plan(Tiles):
                 contract = "" if other is None else "more" if k else "first"
                 workspace.still(weight, contract)
                 if y is not None:
-                    self._store(workspace, y[cut], None)
+                    workspace.store(y[cut], None)
             if other is not None:
                 parts.append(workspace.collected())
             self.give(workspace, size)
@@ -236,5 +229,5 @@ class Plan(Tiles):
         return None if y is None else self.user(y), out
 
 
-def _cut(array: np.ndarray | None, cut: tuple) -> np.ndarray | None:
+def _cut(array: Array | None, cut: tuple) -> Array | None:
     return None if array is None else array[cut]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ..activations import Activation, Blockwise, Diagonal, SlopeAt
+from ..arrays import Array
+from ..gpu import pointwise
 from .layout import Layout
 from .pointwise import TANH
 from .workspace import Workspace
@@ -24,11 +28,12 @@ def slope_filler(layout: Layout, sigma: Diagonal) -> Callable[[Workspace, tuple]
         return lambda workspace, cut: workspace.put(workspace.more("slope"), whole[cut])
     curve, y = sigma.of, layout.native(sigma.y)
     value = None if sigma.value_at is None else layout.native(sigma.value_at)
+    write = slopes_into if layout.xp is np else partial(_slopes_on_device, layout.xp)
 
     def fill(workspace: Workspace, cut: tuple) -> None:
         for sheet, buffer in zip(workspace.sheets, workspace.more("slope"), strict=True):
             given = None if value is None else sheet.of(value[cut])
-            slopes_into(curve, sheet.of(y[cut]), given, buffer, sheet.channel)
+            write(curve, sheet.of(y[cut]), given, buffer, sheet.channel)
 
     return fill
 
@@ -46,11 +51,25 @@ def slopes_into(sigma: Blockwise, y: np.ndarray, value: np.ndarray | None, out: 
     if sigma.single is not None:
         _slope_into(sigma.single, y, value, out)
         return
+    _in_blocks(_slope_into, sigma, y, value, out, axis)
+
+
+def _slopes_on_device(xp: Any, sigma: Blockwise, y: Array, value: Array | None, out: Array, axis: int) -> None:
+    """Do the same on CuPy, in one launch if there is one activation, else in one for each block."""
+    if sigma.single is not None:
+        pointwise.slope_into(xp, sigma.single, y, value, out)
+        return
+    _in_blocks(partial(pointwise.slope_into, xp), sigma, y, value, out, axis)
+
+
+def _in_blocks(
+    write: Callable[..., None], sigma: Blockwise, y: Array, value: Array | None, out: Array, axis: int
+) -> None:
     before = (slice(None),) * axis
     for activation, block in zip(sigma.activations, sigma.blocks, strict=True):
         if block.stop > block.start:
             part = (*before, block)
-            _slope_into(activation, y[part], None if value is None else value[part], out[part])
+            write(activation, y[part], None if value is None else value[part], out[part])
 
 
 def _slope_into(activation: Activation, y: np.ndarray, value: np.ndarray | None, out: np.ndarray) -> None:

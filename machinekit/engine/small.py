@@ -136,7 +136,7 @@ class SmallPlan(Plan):
 
 
 def make_plan(partition: Partition, lead: tuple[int, ...], dtype: Any) -> Plan:
-    """Return the plan of a shape."""
+    """Return the plan of a shape on the host."""
     plan = Plan(partition, lead, dtype)
     if plan.fold and plan.tile == plan.samples:
         return SmallPlan(partition, lead, dtype)

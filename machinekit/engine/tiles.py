@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
+from ..arrays import NUMPY, Array, Backend
 from ..partitions import Partition
 from .folded import FoldedLine
 from .grid import GridWorkspace, lag_boxes
@@ -41,36 +40,41 @@ class Tiles(Layout):
     lead : tuple of int
         (*batch, *grid), no extent zero.
     dtype : dtype
+    home : Backend
     """
 
-    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any) -> None:
-        super().__init__(partition, lead, dtype)
+    def __init__(self, partition: Partition, lead: tuple[int, ...], dtype: Any, home: Backend = NUMPY) -> None:
+        super().__init__(partition, lead, dtype, home)
         self.line = is_line(partition)
         self.tile = self._tile()
         run = next((self.grid[a] for a in reversed(range(partition.axes)) if a not in partition.scan), self.samples)
         self.samples_last = not self.line and self.tile >= run
         if self.samples_last:
-            super().__init__(partition, lead, dtype, samples_last=True)
+            super().__init__(partition, lead, dtype, home, samples_last=True)
+        self.copied = self.line
         self.fold = self.line and max(partition.sizes) ** 2 * self.tile <= (_FOLD // 2 if self.grid else _FOLD)
         y_bytes = math.prod(lead) * partition.channels * self.dtype.itemsize
         self.fresh = self.line and not self.fold and self.tile == self.samples and y_bytes >= _OWN_BYTES
-        self._pools: dict[int, deque[Workspace]] = {}
+        self._pools: dict[Any, deque[Workspace]] = {}
 
     def _tile(self) -> int:
         """Return the samples of a tile."""
         p = self.partition
         if self.line:
             reach = sum(map(sum, p.padding)) + 1
-            sample, budget = 2 * reach * p.channels * self.dtype.itemsize, _LINE_BYTES
+            sample = 2 * reach * p.channels * self.dtype.itemsize
         else:
             spans = dict(zip(p.scan, p.time_block, strict=True))
             at_once = math.prod(min(n, spans.get(a, n)) for a, n in enumerate(self.grid))
             lags = math.prod(len(r) for r in lag_boxes(p)[1])
             rows = 3 * p.channels + lags * max(p.sizes)
-            sample, budget = rows * at_once * self.dtype.itemsize, _TILE_BYTES
-        most = max(1, budget // max(sample, 1))
+            sample = rows * at_once * self.dtype.itemsize
+        most = max(1, self._budget() // max(sample, 1))
         pieces = -(-self.samples // most)
         return -(-self.samples // pieces)
+
+    def _budget(self) -> int:
+        return _LINE_BYTES if self.line else _TILE_BYTES
 
     # Workspaces ------------------------------------------------------------------------------
 
@@ -82,13 +86,13 @@ class Tiles(Layout):
             if size:
                 yield size, [(*before, slice(at, at + size)) for at in range(start, stop, size)]
 
-    def take(self, samples: int, weight: np.ndarray | None, spare: bool = False) -> Workspace:
+    def take(self, samples: int, weight: Array | None, spare: bool = False) -> Workspace:
         """Return a workspace for so many samples, loaded with a weight if one is given: from the pool, or new.
 
         Of two that wait, the one that has the weight loaded is taken. With `spare`, one that has another weight
         loaded is left alone if it is the only one.
         """
-        pool = self._pools.get(samples, _NONE)
+        pool = self._pools.get(self._place(samples), _NONE)
         workspace = _popped(pool)
         if workspace is not None and weight is not None and workspace.loaded is not weight:
             other = _popped(pool)
@@ -108,13 +112,18 @@ class Tiles(Layout):
             return FoldedLine(self.partition, samples, self.grid, self.dtype)
         return PlainLine(self.partition, samples, self.grid, self.dtype)
 
+    def _place(self, samples: int) -> Any:
+        """Return the name of the pool for so many samples."""
+        return samples
+
     def give(self, workspace: Workspace, samples: int) -> None:
         """Put a workspace back; what exceeds the pool, or was made for one call, is dropped."""
         if self.fresh:
             return
-        pool = self._pools.get(samples)
+        place = self._place(samples)
+        pool = self._pools.get(place)
         if pool is None:
-            pool = self._pools.setdefault(samples, deque(maxlen=POOL))
+            pool = self._pools.setdefault(place, deque(maxlen=POOL))
         pool.append(workspace)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..activations import Blockwise
+from ..arrays import NUMPY, Array, Backend
 from ..partitions import Partition
 from .pointwise import into
 
@@ -47,7 +48,7 @@ class Sheet:
     order: tuple[int, ...] | None
     channel: int
 
-    def of(self, native: np.ndarray) -> np.ndarray:
+    def of(self, native: Array) -> Array:
         """Return the view of a native array that this sheet holds, in the sheet's shape."""
         return native if self.order is None else native[self.cut].transpose(self.order)
 
@@ -64,6 +65,8 @@ class Workspace:
     ----------
     partition : Partition
     dtype : dtype
+    home : Backend
+        Where the buffers are.
 
     Attributes
     ----------
@@ -74,17 +77,18 @@ class Workspace:
     """
 
     sheets: Sequence[Sheet]
-    y: list[np.ndarray]
-    x: list[np.ndarray]
-    z_full: list[np.ndarray]
+    y: list[Array]
+    x: list[Array]
+    z_full: list[Array]
 
-    def __init__(self, partition: Partition, dtype: Any) -> None:
+    def __init__(self, partition: Partition, dtype: Any, home: Backend = NUMPY) -> None:
         self.partition, self.dtype = partition, np.dtype(dtype)
+        self.home, self.xp = home, home.xp
         self.loaded: Any = None
         self.forget()
-        self._more: dict[str, list[np.ndarray]] = {}
+        self._more: dict[str, list[Array]] = {}
         self._arrange()
-        self.kernels = [np.zeros(shape, self.dtype) for shape in self.kernel_shapes()]
+        self.kernels = [self.xp.zeros(shape, self.dtype) for shape in self.kernel_shapes()]
         self.x_full = [x.reshape(s.shape) for x, s in zip(self.x, self.sheets, strict=True)]
         self.y_full = [y.reshape(s.shape) for y, s in zip(self.y, self.sheets, strict=True)]
 
@@ -96,11 +100,11 @@ class Workspace:
         """Return the shapes of the gathered weights."""
         raise TypeError("a schedule gathers its own weights")
 
-    def gather(self, weight: np.ndarray, kernels: Sequence[np.ndarray]) -> None:
+    def gather(self, weight: Array, kernels: Sequence[Array]) -> None:
         """Write a weight into gathered form."""
         raise TypeError("a schedule gathers its own weights")
 
-    def load(self, weight: np.ndarray) -> None:
+    def load(self, weight: Array) -> None:
         """Gather a weight, unless it is the one gathered last. Weights of machines are never written to."""
         if weight is not self.loaded:
             self.gather(weight, self.kernels)
@@ -111,13 +115,13 @@ class Workspace:
         self._programs: dict[Any, Program] = {}
         self._last: tuple = (self, False, "", [])
 
-    def more(self, name: str) -> list[np.ndarray]:
+    def more(self, name: str) -> list[Array]:
         """Return extra buffers in the sheets' shapes: "slope", "added"."""
         if name not in self._more:
-            self._more[name] = [np.empty(s.shape, self.dtype) for s in self.sheets]
+            self._more[name] = [self.xp.empty(s.shape, self.dtype) for s in self.sheets]
         return self._more[name]
 
-    def put(self, targets: list[np.ndarray], native: np.ndarray | None) -> None:
+    def put(self, targets: list[Array], native: Array | None) -> None:
         """Copy a native array, whose channels may be fewer, into buffers in the sheets' shapes; the rest is zero."""
         for target, sheet in zip(targets, self.sheets, strict=True):
             if native is None:
@@ -129,7 +133,24 @@ class Workspace:
             if width < target.shape[sheet.channel]:
                 target[(*lead, slice(width, None))] = 0
                 target = target[(*lead, slice(0, width))]
-            _copy_in_runs(target, source, sheet.channel + 1)
+            self.copy(target, source, sheet.channel + 1)
+
+    def copy(self, target: Array, source: Array, axis: int) -> None:
+        """Copy between arrays of any memory order, positions being the axes from `axis` on."""
+        _copy_in_runs(target, source, axis)
+
+    def start(self, native: Array | None, bias: Array) -> None:
+        """Put the start on Y, with a bias added; see `put`."""
+        self.put(self.x_full, native)
+        for start, sheet in zip(self.x_full, self.sheets, strict=True):
+            start += bias.reshape((-1,) + (1,) * (start.ndim - 1 - sheet.channel))
+
+    def store(self, y: Array | None, z: Array | None) -> None:
+        """Copy y and z to native arrays, where they are given."""
+        for target, sources in ((y, self.y_full), (z, self.z_full)):
+            if target is not None:
+                for sheet, source in zip(self.sheets, sources, strict=True):
+                    np.copyto(sheet.of(target), source)
 
     def program(self, sigma: Blockwise | None, added: bool, contract: str = "") -> Program:
         """Return the calls that run the schedule.
@@ -158,7 +179,7 @@ class Workspace:
         """Make the program; see `program`."""
         raise TypeError("a schedule builds its own program")
 
-    def still(self, weight: np.ndarray | None, contract: str) -> None:
+    def still(self, weight: Array | None, contract: str) -> None:
         """Fill y, which is zero, with W z for the z that stands in ``z_full``, and contract; see `Plan.products`.
 
         Parameters
@@ -170,9 +191,7 @@ class Workspace:
         """
         raise TypeError("a schedule multiplies by its own weight")
 
-    def pointwise(
-        self, sigma: Blockwise | None, added: bool, block: int, sheet: int, rows: slice, z: np.ndarray
-    ) -> Program:
+    def pointwise(self, sigma: Blockwise | None, added: bool, block: int, sheet: int, rows: slice, z: Array) -> Program:
         """Return the calls of the pointwise step on some rows of a sheet: z = σ(y), or z = slope · y, and + z0."""
         y = self.y[sheet][rows].reshape(z.shape)
         if sigma is None:
@@ -183,14 +202,14 @@ class Workspace:
             calls.append(partial(np.add, z, self._cell("added", sheet, rows, z.shape), z))
         return calls
 
-    def _cell(self, name: str, sheet: int, rows: slice, shape: tuple[int, ...]) -> np.ndarray:
+    def _cell(self, name: str, sheet: int, rows: slice, shape: tuple[int, ...]) -> Array:
         return self.more(name)[sheet].reshape(self.y[sheet].shape)[rows].reshape(shape)
 
-    def primal(self, z: np.ndarray) -> None:
+    def primal(self, z: Array) -> None:
         """Take the solution, a native array, of the machine whose dual is about to be solved."""
         raise TypeError("a schedule contracts its own weight cotangent")
 
-    def collected(self) -> np.ndarray:
+    def collected(self) -> Array:
         """Return that machine's weight cotangent, in its own layout (*lag, in, out), zero where the rule says so."""
         raise TypeError("a schedule contracts its own weight cotangent")
 

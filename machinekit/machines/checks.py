@@ -28,6 +28,11 @@ __all__ = [
 
 def check_arrays(machine: Form, arrays: Mapping[str, Array]) -> None:
     """Refuse arrays of another library, device or precision than the machine's."""
+    kind, dtype = machine._kind, machine.weight.dtype
+    given = arrays.values()
+    plain = kind is not np.ndarray and all(a is None or (type(a) is kind and a.dtype == dtype) for a in given)
+    if plain and machine._here(*given):  # on CuPy: nothing else need be checked
+        return
     check_alike("machine", machine.weight, arrays)
 
 
@@ -178,21 +183,23 @@ def widen(machine: Form, array: Array | None, lead: tuple[int, ...]) -> Array:
     return namespace(array).concat([array, rest], axis=-1)
 
 
-def dual_key(state: Any, z: Any, y: Any) -> tuple:
-    """Return the shapes and the one dtype of a pullback of NumPy arrays, by which its plan is known; else ()."""
+def dual_key(machine: Form, state: Any, z: Any, y: Any) -> tuple:
+    """Return the shapes and the one dtype of a pullback where the machine is, by which its plan is known; else ()."""
     if not isinstance(state, MachineState):
         return ()
-    first, second = state.y, state.z
-    if type(first) is not np.ndarray or type(second) is not np.ndarray:
+    first, second, kind = state.y, state.z, machine._kind
+    if type(first) is not kind or type(second) is not kind:
         return ()
     dtype = first.dtype
     shape_z = shape_y = None
     if z is not None:
-        if type(z) is not np.ndarray or z.dtype != dtype:
+        if type(z) is not kind or z.dtype != dtype:
             return ()
         shape_z = z.shape
     if y is not None:
-        if type(y) is not np.ndarray or y.dtype != dtype:
+        if type(y) is not kind or y.dtype != dtype:
             return ()
         shape_y = y.shape
+    if kind is not np.ndarray and not machine._here(first, second, z, y):
+        return ()
     return (first.shape, second.shape, shape_z, shape_y, dtype) if second.dtype == dtype else ()

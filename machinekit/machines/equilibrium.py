@@ -164,9 +164,13 @@ class EquilibriumMachine(Machine):
         new._check_solver()
         return new
 
-    def _plan(self, lead: tuple[int, ...], *arrays: Array | None, dual: bool = False) -> None:
+    def _plan(self, lead: tuple[int, ...], *arrays: Array | None, dual: bool = False, method: str = "auto") -> None:
         """Return None: equilibria are solved block by block."""
-        return
+        if method in ("plan", "kernel"):
+            raise ValueError(
+                f"method={method!r} runs machines of finite depth; an equilibrium is found by iteration, block by "
+                "block: use method='auto'"
+            )
 
     def _resolvent(
         self,
@@ -195,14 +199,21 @@ class EquilibriumMachine(Machine):
         return y, z, info
 
     def pullback_tangent(
-        self, state: State, cotangent: Cotangent, along: Any, z: Array | None = None, *, y: Array | None = None
+        self,
+        state: State,
+        cotangent: Cotangent,
+        along: Any,
+        z: Array | None = None,
+        *,
+        y: Array | None = None,
+        method: str = "auto",
     ) -> MachineCotangent:
         if self.options.dual_steps is not None:
             raise DerivativeError(
                 f"pullback_tangent differentiates the exact dual, but dual_steps={self.options.dual_steps} stops it "
                 "early; use machine.with_options(dual_steps=None)"
             )
-        return super().pullback_tangent(state, cotangent, along, z, y=y)
+        return super().pullback_tangent(state, cotangent, along, z, y=y, method=method)
 
     pullback_tangent.__doc__ = Machine.pullback_tangent.__doc__
 

@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 
 from ..activations import Diagonal
-from ..arrays import Array, near
-from ..engine import NotFinite, Plan, sweep
+from ..arrays import Array
+from ..engine import AnyPlan, NotFinite, sweep
 from ..linear import apply, sum_to, weight_cotangent
 from ..records import DualState, MachineCotangent, MachineState, MachineTangent, State, machine_state
 from ..records.op import NOTHING
 from .checks import check_direction, check_signals, check_state, dual_key, widen
-from .linearised import Linearised
+from .endofunction import Endofunction
+from .kept import check_method
 
 __all__ = ["FirstOrder"]
 
-_METHODS = ("auto", "reference")
 
-
-class FirstOrder(Linearised):
+class FirstOrder(Endofunction):
     """The verbs of a machine up to first derivatives."""
 
     def solve(
@@ -34,7 +33,8 @@ class FirstOrder(Linearised):
         y0, z0 : arrays of shape (*batch, *grid, channel), real or complex floating
             The inputs before and after the nonlinearity. Either may stop at any block boundary or be
             None; missing channels are zero. Batch and grid shapes are equal.
-        method : {"auto", "reference"}
+        method : {"auto", "reference", "plan", "kernel"}
+            The reference sweep, a plan of array calls, or one kernel on a GPU; "auto" chooses the fastest.
         warm : State, optional
             A start for iterative machines; a machine of finite depth needs none and ignores it.
 
@@ -47,7 +47,7 @@ class FirstOrder(Linearised):
         Raises
         ------
         ValueError
-            Shapes that disagree, or a channel count inside a block.
+            Shapes that disagree, or a channel count inside a block; a method that cannot serve this machine.
         TypeError
             Mixed libraries, devices or precisions; lists, integers, objects; an unknown method.
 
@@ -64,24 +64,26 @@ class FirstOrder(Linearised):
         >>> state.y, state.z
         (array([ 3., 18.]), array([  9., 324.]))
         """
-        shapes = None
-        if method == "auto" and warm is None and type(y0) is np.ndarray and (z0 is None or type(z0) is np.ndarray):
-            shapes = (y0.shape, None if z0 is None else z0.shape)
+        start: Any = y0
+        added: Any = z0
+        shapes, kind = None, self._kind
+        if method == "auto" and warm is None and type(start) is kind and (added is None or type(added) is kind):
+            shapes = (start.shape, None if added is None else added.shape)
             plan = self._known.get(shapes)
-            if plan is not None and y0.dtype == plan.dtype and (z0 is None or z0.dtype == plan.dtype):
-                return self._solved(plan, y0, z0, y0.shape[:-1])
-        if method not in _METHODS:
-            raise TypeError(f"method={method!r} is unknown; {near(method, _METHODS)}")
+            same = plan is not None and start.dtype == plan.dtype and (added is None or added.dtype == plan.dtype)
+            if same and (kind is np.ndarray or self._here(start, added)):
+                return self._solved(plan, y0, z0, start.shape[:-1])
+        check_method(method)
         if warm is not None:
             warm = check_state(self, warm)
         lead, _ = check_signals(self, {"y0": y0, "z0": z0})
-        plan = None if method == "reference" else self._plan(lead, y0, z0)
+        plan = self._plan(lead, y0, z0, method=method)
         if plan is not None and shapes is not None:
             self._remember(shapes, plan)
         return self._solved(plan, y0, z0, lead, warm)
 
     def _solved(
-        self, plan: Plan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], warm: Any = None
+        self, plan: AnyPlan | None, y0: Array | None, z0: Array | None, lead: tuple[int, ...], warm: Any = None
     ) -> MachineState:
         y, z, info = self._resolvent(plan, y0, z0, lead, self.bias, warm)
         if z0 is None:
@@ -91,7 +93,7 @@ class FirstOrder(Linearised):
 
     def _resolvent(
         self,
-        plan: Plan | None,
+        plan: AnyPlan | None,
         y0: Array | None,
         z0: Array | None,
         lead: tuple[int, ...],
@@ -116,46 +118,14 @@ class FirstOrder(Linearised):
         """Return z of `solve`."""
         return self.solve(y0, z0).z
 
-    def apply(self, y: Array, z: Array) -> MachineState:
-        """Return the endofunction f(y, z) = (W z + b, σ(y)) itself.
-
-        Parameters
-        ----------
-        y, z : arrays of shape (*batch, *grid, channel)
-            Either may stop at a block boundary.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `solve`.
-        """
-        lead, _ = check_signals(self, {"y": y, "z": z})
-        wide_y, wide_z = widen(self, y, lead), widen(self, z, lead)
-        image = apply(self.partition, self.kernel, wide_z)
-        return MachineState(image if self.bias is None else image + self.bias, self._sigma.value(wide_y))
-
-    def residual(self, state: State, y0: Array | None, z0: Array | None = None) -> MachineState:
-        """Return x − f(x) − x0, which vanishes exactly at the solution.
-
-        Parameters
-        ----------
-        state : State
-            Any x = (y, z), not only a solution.
-        y0, z0 : as for `solve`
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `solve`.
-        """
-        state = check_state(self, state)
-        lead = tuple(state.y.shape[:-1])
-        check_signals(self, {"y0": y0, "z0": z0}, lead)
-        image = self.apply(state.y, state.z)
-        return MachineState(state.y - image.y - widen(self, y0, lead), state.z - image.z - widen(self, z0, lead))
-
     def pushforward(
-        self, state: State, y0: Array | None = None, z0: Array | None = None, **parameters: Array
+        self,
+        state: State,
+        y0: Array | None = None,
+        z0: Array | None = None,
+        *,
+        method: str = "auto",
+        **parameters: Array,
     ) -> MachineTangent:
         """Return the directional derivative (ẏ, ż) of the solution.
 
@@ -164,6 +134,7 @@ class FirstOrder(Linearised):
         state : State
         y0, z0 : arrays of shape (*batch, *grid, channel), optional
             Directions of the inputs; each may stop at any block boundary.
+        method : as for `solve`
         weight, bias, slope : arrays, optional
             Directions of the parameters, of their shapes; a weight direction is projected onto the
             live weights, `slope` is for linear machines.
@@ -178,6 +149,7 @@ class FirstOrder(Linearised):
         ẏ = W ż + (Ẇ z + ḃ + ẏ0), ż = D ẏ + (ḋ y + ż0): the tangent machine
         (arXiv:2204.12786, Theorem 3).
         """
+        check_method(method)
         state = check_state(self, state)
         lead = tuple(state.y.shape[:-1])
         check_signals(self, {"y0": y0, "z0": z0}, lead)
@@ -186,13 +158,14 @@ class FirstOrder(Linearised):
         along = {**dict.fromkeys(self.directions()), **parameters}
         image, moved = None, self._moved_kernel(along)
         if moved is not None:
-            image, _ = self._images(self._plan(lead, moved, state.z), moved, state.z)
+            image, _ = self._images(self._plan(lead, moved, state.z, method=method), moved, state.z)
         start_y = self._sum(lead, y0, image)
         if along["bias"] is not None:
             start_y = widen(self, start_y, lead) + along["bias"]
         start_z = self._sum(lead, z0, None if along["slope"] is None else along["slope"] * state.y)
         tangent = self.tangent(state)
-        y, z, _ = tangent._resolvent(tangent._plan(lead, start_y, start_z), start_y, start_z, lead)
+        plan = tangent._plan(lead, start_y, start_z, method=method)
+        y, z, _ = tangent._resolvent(plan, start_y, start_z, lead)
         return MachineTangent(y, z, (y0, z0), parameters, moved)
 
     def _moved_kernel(self, along: Mapping[str, Array | None]) -> Array | None:
@@ -209,7 +182,7 @@ class FirstOrder(Linearised):
         return sum(wide[1:], start=wide[0])
 
     def _images(
-        self, plan: Plan | None, weight: Array | None, z: Array, primal: Array | None = None
+        self, plan: AnyPlan | None, weight: Array | None, z: Array, primal: Array | None = None
     ) -> tuple[Array | None, Array | None]:
         """Return what another weight makes of a known z, and the weight cotangent of primal and z, where given.
 
@@ -221,7 +194,9 @@ class FirstOrder(Linearised):
         image = None if weight is None else apply(p, weight, z)
         return image, None if primal is None else weight_cotangent(p.dual(), primal, z)
 
-    def pullback(self, state: State, z: Array | None = None, *, y: Array | None = None) -> MachineCotangent:
+    def pullback(
+        self, state: State, z: Array | None = None, *, y: Array | None = None, method: str = "auto"
+    ) -> MachineCotangent:
         """Return all cotangents of seeds on z and y.
 
         Parameters
@@ -229,6 +204,7 @@ class FirstOrder(Linearised):
         state : State
         z, y : arrays of shape (*batch, *grid, channel), optional
             The seeds u0 and v0; each may stop at any block boundary; None is zero.
+        method : as for `solve`
 
         Returns
         -------
@@ -246,14 +222,15 @@ class FirstOrder(Linearised):
         b̄ = Σ v, d̄ = Σ y ⊙ u. One multiply-add per live weight, position and sample for the dual,
         one more for W̄ (arXiv:2204.12786, §3, eqs. (12)–(14)).
         """
-        key = dual_key(state, z, y)
+        key = dual_key(self, state, z, y) if method == "auto" else ()
         plan = self._known.get(key)
         at: Any = state
         if plan is None:
+            check_method(method)
             at = check_state(self, state)
             lead = tuple(at.y.shape[:-1])
             check_signals(self, {"z": z, "y": y}, lead)
-            plan = self._plan(lead, at.y, at.z, z, y, dual=True)
+            plan = self._plan(lead, at.y, at.z, z, y, dual=True, method=method)
             if plan is not None and key and key[-1] == plan.dtype:
                 self._remember(key, plan)
         u, v, kernel, bias, info = self._pulled(plan, at, z, y)
@@ -274,7 +251,7 @@ class FirstOrder(Linearised):
         return machine_state(u, v, (), (v.shape[-1], v.shape[-1]), None, info)
 
     def _pulled(
-        self, plan: Plan | None, state: MachineState, z: Array | None, y: Array | None, primal: Array | None = None
+        self, plan: AnyPlan | None, state: MachineState, z: Array | None, y: Array | None, primal: Array | None = None
     ) -> tuple:
         """Return u, v, the cotangents of W and bias, and what there is to tell, by a plan or by the reference sweep.
 

@@ -72,7 +72,7 @@ class Form(Kept):
             partition=partition, weight=weight, bias=bias, dtype=xp.result_type(*arrays),
             precision=precision(weight, "weight"), _sigma=sigma, _live=live, _pruned=pruned,
             _live_here=on_device_of(weight, live) if live_here is None else live_here,
-            _plans=PlanCache() if plans is None else plans, _known={},
+            _plans=PlanCache() if plans is None else plans, _known={}, _kind=type(weight),
         )  # fmt: skip
 
     def _derive(self, **changes: Any) -> Self:

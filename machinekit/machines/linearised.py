@@ -29,7 +29,8 @@ class Linearised(Form):
         at: Any = state
         # made by a machine of this σ and these blocks: nothing to check
         own = isinstance(state, MachineState) and state.of is self._sigma
-        if not (own and type(at.y) is np.ndarray and at.y.dtype == self.dtype):
+        here = own and type(at.y) is self._kind and at.y.dtype == self.dtype
+        if not (here and (self._kind is np.ndarray or self._here(at.y))):
             at = check_state(self, state)
         if at.slope is not None:
             return Diagonal.trusted(at.slope)
@@ -67,5 +68,7 @@ class Linearised(Form):
 
     def _dual_start(self, v: Array, seed: Array | None) -> Array:
         """Return u = Wᵀ v + u0, for which no array was kept."""
-        u = apply(self._mirrored.partition, self._mirrored.kernel, v)
-        return u if seed is None else u + widen(self, seed, tuple(v.shape[:-1]))
+        mirrored, lead = self._mirrored, tuple(v.shape[:-1])
+        plan = mirrored._plan(lead, v) if self._home.name == "cupy" else None
+        u = apply(mirrored.partition, mirrored.kernel, v) if plan is None else plan.products(mirrored.kernel, v)[0]
+        return u if seed is None else u + widen(self, seed, lead)

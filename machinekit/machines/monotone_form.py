@@ -242,12 +242,11 @@ class MonotoneForm:
 
     def _central(self, w: Array, m: Any) -> Iterator[tuple[tuple, Any, Array]]:
         """Yield where each diagonal block lies at lag 0, its margin, and the identity."""
-        xp = namespace(w)
-        more = {} if xp is np else {"device": w.device}
+        home = backend_of(w)
         lag = tuple(s for s, _ in self.lags)
         for k, (block, size) in enumerate(zip(self._blocks, self.sizes, strict=True)):
             own = m[k] if getattr(m, "ndim", 0) else m
-            yield (*lag, block, block), own, xp.eye(size, dtype=w.dtype, **more)
+            yield (*lag, block, block), own, home.eye(size, w.dtype)
 
 
 def _placed(a: Array, places: Places, factor: float = 1.0) -> Array:

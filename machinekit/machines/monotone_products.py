@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, namespace
+from ..arrays import Array, backend_of, namespace
 
 __all__ = ["convolved", "correlated", "dagger", "matrix_kernel", "matrix_pullback", "swapped"]
 
@@ -30,7 +30,7 @@ def matrix_kernel(A: Array, B: Array, m: Any) -> Array:
         w = w.astype(np.result_type(w, m), copy=False)
         w.reshape(-1)[:: w.shape[0] + 1] += level
         return w
-    return w + level * xp.eye(w.shape[0], dtype=w.dtype, device=w.device)
+    return w + level * backend_of(w).eye(w.shape[0], w.dtype)
 
 
 def matrix_pullback(A: Array, Q: Array) -> tuple[Array, Array, Array]:
@@ -39,7 +39,7 @@ def matrix_pullback(A: Array, Q: Array) -> tuple[Array, Array, Array]:
     a = A @ (Q + turned)
     if xp is np:
         return -a, turned - Q, np.asarray(-np.trace(Q))
-    eye = xp.eye(Q.shape[0], dtype=Q.dtype, device=Q.device)
+    eye = backend_of(Q).eye(Q.shape[0], Q.dtype)
     return -a, turned - Q, -xp.sum(xp.where(eye != 0, Q, eye))
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from ..activations import Diagonal
 from ..arrays import Array, add_to
+from ..gpu.pointwise import bent
 from ..linear import sum_to, transpose
 from ..records import Cotangent, MachineCotangent, MachineState, MachineTangent, State, Tangent
 from .checks import check_cotangent, check_signals, check_state, check_tangent
 from .first_order import FirstOrder
+from .kept import check_method
 
 __all__ = ["SecondOrder"]
 
@@ -17,7 +19,9 @@ __all__ = ["SecondOrder"]
 class SecondOrder(FirstOrder):
     """The verbs of a machine that second derivatives need."""
 
-    def pullback_inputs(self, state: State, z: Array | None = None, *, y: Array | None = None) -> MachineCotangent:
+    def pullback_inputs(
+        self, state: State, z: Array | None = None, *, y: Array | None = None, method: str = "auto"
+    ) -> MachineCotangent:
         """Return `pullback` without the cotangents of the parameters: a third of the work less.
 
         That is all that `pullback_tangent` reads of a cotangent. ``.saved`` is the dual solution (u, v), ``.weight``,
@@ -25,18 +29,19 @@ class SecondOrder(FirstOrder):
 
         Parameters
         ----------
-        state, z, y : as for `pullback`
+        state, z, y, method : as for `pullback`
 
         Raises
         ------
         ValueError, TypeError
             As `pullback`.
         """
+        check_method(method)
         at = check_state(self, state)
         lead = tuple(at.y.shape[:-1])
         check_signals(self, {"z": z, "y": y}, lead)
         dual = self.dual(at)
-        u, v, info = dual._resolvent(dual._plan(lead, at.y, z, y), z, y, lead)
+        u, v, info = dual._resolvent(dual._plan(lead, at.y, z, y, method=method), z, y, lead)
         return MachineCotangent(self._dual_record(u, v, z, info), at.widths, len(at.inputs) or 2, (z, y), {}, None)
 
     def pullback_tangent(
@@ -47,6 +52,7 @@ class SecondOrder(FirstOrder):
         z: Array | None = None,
         *,
         y: Array | None = None,
+        method: str = "auto",
     ) -> MachineCotangent:
         """Return the derivative of `pullback` along a direction: all second derivatives of the machine.
 
@@ -60,6 +66,7 @@ class SecondOrder(FirstOrder):
             y0, z0, weight, bias, slope. The tangent saves a sweep.
         z, y : arrays of shape (*batch, *grid, channel), optional
             How the seeds u0 and v0 change along that direction; None is zero.
+        method : as for `solve`
 
         Returns
         -------
@@ -93,20 +100,21 @@ class SecondOrder(FirstOrder):
         >>> m.pullback_tangent(state, cotangent, {"y0": np.array([1.0])}).y0  # 48 y0²
         array([432.])
         """
+        check_method(method)
         at = check_state(self, state)
         lead = tuple(at.y.shape[:-1])
         self.pointwise.demand(1, "pullback_tangent")
         u, v = check_cotangent(self, at, cotangent)
         check_signals(self, {"z": z, "y": y}, lead)
-        known = self.pushforward(at, **along) if isinstance(along, Mapping) else along
+        known = self.pushforward(at, **along, method=method) if isinstance(along, Mapping) else along
         tangent = check_tangent(self, at, known)
-        plan = self._plan(lead, tangent.y, tangent.moved, v, dual=True)
+        plan = self._plan(lead, tangent.y, tangent.moved, v, dual=True, method=method)
         mirrored = None if tangent.moved is None else transpose(self.partition, tangent.moved)
         # Ẇᵀ v, and the part of the weight cotangent in which z moves
         start, weight = self._mirrored._images(plan, mirrored, v, tangent.z)
         start = self._sum(lead, start, z)
         bent = self._sum(lead, self._bent(at, tangent, u), y)
-        plan = self._plan(lead, at.y, at.z, start, bent, dual=True)
+        plan = self._plan(lead, at.y, at.z, start, bent, dual=True, method=method)
         u_dot, v_dot, rest, bias, info = self._pulled(plan, at, start, bent)
         kernel = self._cleared(add_to(rest, weight))
         parameters = self._bent_named(at, v, tangent, kernel, bias)
@@ -131,4 +139,10 @@ class SecondOrder(FirstOrder):
         if isinstance(self._sigma, Diagonal):
             moved = tangent.parameters.get("slope")
             return None if moved is None else moved * u
-        return self._sigma.second(state.y, state.z if state.of is self._sigma else None) * tangent.y * u
+        value = state.z if state.of is self._sigma else None
+        if self._home.name == "cupy" and type(u) is self._kind:
+            with self._home.context():
+                found = bent(self._home.xp, self._sigma, state.y, value, tangent.y, u)
+            if found is not None:
+                return found
+        return self._sigma.second(state.y, value) * tangent.y * u
