@@ -9,9 +9,10 @@ from .competitors import Competitor, ours
 from .problem import Problem, Results, mismatches
 from .runner import Outcome, run_workload
 from .timing import Pace, Stats, measure
-from .workloads import WORKLOADS, Workload, pick_workloads
+from .workloads import GPU_WORKLOADS, WORKLOADS, Workload, pick_workloads
 
 __all__ = [
+    "GPU_WORKLOADS",
     "WORKLOADS",
     "Competitor",
     "Outcome",

@@ -1,6 +1,7 @@
 """The bars: what must hold and what is aimed at, judged on what one run has measured.
 
-Ratios are of minima, except against JAX, whose asynchronous dispatch makes the median the fair figure.
+Ratios are of minima, except against JAX, whose asynchronous dispatch makes the median the fair figure. A GPU has
+bars of its own, all of medians.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import MappingProxyType
 from .competitors import OURS
 from .floor import FLOOR
 from .plan_calls import PLAN_CALLS
+from .problem import tolerance
 from .runner import Outcome
 
 __all__ = ["Verdict", "judge"]
@@ -46,7 +48,7 @@ class Verdict:
     aim: float | None
     larger: bool
 
-    def _meets(self, limit: float) -> bool:
+    def _meets(self, limit: float) -> bool:  # nan meets nothing
         return self.measured >= limit if self.larger else self.measured <= limit
 
     @property
@@ -125,6 +127,38 @@ _RULES: tuple[tuple[str, bool, _Rule], ...] = (
 )
 
 
+_GPU_SMALL = ("dense-small", "conv-small", "rec-small")
+
+
+def _gpu_torch(o: Outcome) -> tuple[float | None, float | None, float | None]:
+    return o.ratio("torch"), 5.0 if o.workload.id in _GPU_SMALL else None, None
+
+
+def _gpu_compiled(o: Outcome) -> tuple[float | None, float | None, float | None]:
+    return o.ratio("torch-compile"), 1.5 if o.workload.id in _GPU_SMALL else None, None
+
+
+def _gpu_jax(o: Outcome) -> tuple[float | None, float | None, float | None]:
+    return o.ratio("jax"), None, None
+
+
+def _gpu_floor(o: Outcome) -> tuple[float | None, float | None, float | None]:
+    return (_over(o, (OURS, "gradient"), (FLOOR, "gradient")) if o.workload.large else None), 1.3, None
+
+
+def _gpu_agreement(o: Outcome) -> tuple[float | None, float | None, float | None]:
+    return o.difference, tolerance(o.dtype), None
+
+
+_GPU_RULES: tuple[tuple[str, bool, _Rule], ...] = (
+    ("gradient vs torch eager, times faster", True, _gpu_torch),
+    ("gradient vs torch.compile with CUDA graphs, times faster", True, _gpu_compiled),
+    ("gradient vs JAX jit, times faster", True, _gpu_jax),
+    ("gradient / bare cuBLAS products", False, _gpu_floor),
+    ("largest relative difference from NumPy", False, _gpu_agreement),
+)
+
+
 def judge(outcomes: Sequence[Outcome]) -> tuple[list[Verdict], list[str]]:
     """Judge every bar that was measured.
 
@@ -136,8 +170,11 @@ def judge(outcomes: Sequence[Outcome]) -> tuple[list[Verdict], list[str]]:
     """
     verdicts: list[Verdict] = []
     unmeasured = []
-    for bar, larger, rule in _RULES:
-        found = list(_apply(bar, larger, rule, outcomes))
+    on_gpu = [o for o in outcomes if o.on_gpu]
+    others = [o for o in outcomes if not o.on_gpu]
+    rules = [(*rule, others) for rule in _RULES if others or not on_gpu]
+    for bar, larger, rule, where in [*rules, *((*rule, on_gpu) for rule in _GPU_RULES if on_gpu)]:
+        found = list(_apply(bar, larger, rule, where))
         verdicts += found
         if not found:
             unmeasured.append(bar)

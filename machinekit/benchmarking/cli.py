@@ -9,27 +9,30 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..arrays import pick_backend
+from ..arrays import Backend, pick_backend
+from .agreement import Check, agreement, format_agreement, format_reproducible, reproducible
 from .bars import judge
 from .competitors import installed, pick_peers
+from .device import describe_device, describe_precision
 from .environment import describe_environment, thread_variables
 from .equilibrium import judge_equilibrium, run_equilibrium
 from .equilibrium_report import equilibrium_csv, format_equilibrium
 from .figures import can_draw, draw_backward_forward, draw_scaling
 from .hessians import HESSIANS, format_hessians, run_hessians
 from .networks import format_networks, run_networks
-from .problem import Problem
 from .report import format_head, markdown, write
-from .runner import Outcome, run_workload
+from .runner import Outcome, run_workloads
 from .scaling import CURVES, format_fits, run_curve
 from .table1 import format_table1, run_table1
 from .timing import Pace, core_count
-from .workloads import WORKLOADS, pick_workloads
+from .workloads import SIZES, WORKLOADS, Workload, pick_workloads
 
 __all__ = ["QUICK", "add_arguments", "main", "run"]
 
 QUICK = ("dense-small", "conv-small", "rec-small")
 """The workloads of ``--quick``."""
+_KINDS = ("table1", "scaling", "networks", "hessians", "equilibrium", "agreement", "reproducible")
+"""The options that ask for something else than the table."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workload", nargs="+", metavar="ID", help="from: " + ", ".join(w.id for w in WORKLOADS) + "; by default all"
     )
+    parser.add_argument("--sizes", choices=tuple(SIZES), help="of the workloads; by default gpu on a GPU, else cpu")
     parser.add_argument("--peers", help="names joined by commas (torch, torch-compile, jax, thinc), none, or all")
     parser.add_argument("--threads", choices=("1", "all", "both"), help="by default both, one process each")
     parser.add_argument("--quick", action="store_true", help="a smoke run: three workloads, no peers, one thread")
@@ -46,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--networks", action="store_true", help="networks of ops: random DAGs and a U-Net, with torch")
     parser.add_argument("--hessians", action="store_true", help="Hessian products, with torch and JAX")
     parser.add_argument("--equilibrium", action="store_true", help="equilibrium layers, with torch and torchdeq")
+    parser.add_argument("--agreement", action="store_true", help="largest difference from NumPy, both precisions")
+    parser.add_argument("--reproducible", action="store_true", help="runs repeated and compared bit by bit")
     parser.add_argument("--seconds", type=float, default=4.0, help="measuring time to aim for, per workload")
     parser.add_argument("--output", metavar="DIR", help="where to write CSV, markdown and figures; none by default")
 
@@ -59,16 +65,18 @@ def run(args: argparse.Namespace) -> int:
         0 if every result was right and, in a full run, every bar that was measured held; else 1. A wrong
         argument gives 2.
     """
-    short = args.quick or args.table1 or args.scaling or args.networks or args.hessians or args.equilibrium
+    short = args.quick or any(getattr(args, kind) for kind in _KINDS)
     try:
         names = pick_peers(args.peers or ("none" if short else "all"))
-        workloads = pick_workloads(args.workload or (QUICK if args.quick else None))
         home = pick_backend(args.backend)
+        on_gpu = home.name == "cupy"
+        sizes = args.sizes or ("gpu" if on_gpu else "cpu")
+        workloads = pick_workloads(args.workload or (QUICK if args.quick else None), sizes)
     except (TypeError, ValueError, ModuleNotFoundError, RuntimeError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    threads = args.threads or ("1" if short else "both")
-    if threads == "both":
+    threads = args.threads or ("all" if on_gpu else "1" if short else "both")
+    if threads == "both" and not on_gpu:
         return _both(args)
     count = 1 if threads == "1" else core_count()
     pace = Pace(min(args.seconds, 0.5), (3, 20)) if args.quick else Pace(args.seconds)
@@ -87,22 +95,41 @@ def run(args: argparse.Namespace) -> int:
         return int(any(o.remarks for o in products))
     if args.equilibrium:
         return _equilibrium(args, count, pace)
-    return _table(args, [Problem.of(w, args.dtype, home, count) for w in workloads], names, pace)
+    if args.agreement:
+        checks = agreement(workloads, home, count)
+        return _checks(args, "agreement", sizes, count, format_agreement(checks), checks)
+    if args.reproducible:
+        checks = reproducible(workloads, home, count)
+        return _checks(args, "reproducible", sizes, count, format_reproducible(checks), checks)
+    return _table(args, workloads, home, sizes, count, names, pace)
 
 
-def _table(args: argparse.Namespace, problems: Sequence[Problem], names: Sequence[str], pace: Pace) -> int:
+def _table(
+    args: argparse.Namespace, workloads: Sequence[Workload], home: Backend, sizes: str, count: int,
+    names: Sequence[str], pace: Pace,
+) -> int:  # fmt: skip
     missing = [name for name in names if not installed(name)]
     lines = ["Not installed: " + ", ".join(missing) + "."] if missing else []
-    outcomes = []
-    for problem in problems:
-        print(f"… {problem.workload.id}", file=sys.stderr, flush=True)
-        outcomes.append(run_workload(problem, names, pace))
-    count = problems[0].threads
-    head = _head(args, count, names, outcomes)
-    text = markdown(head, outcomes, lines)
+    on_gpu = home.name == "cupy"
+
+    def page(outcomes: Sequence[Outcome]) -> tuple[dict[str, str], str]:
+        head = _head(args, count, names, outcomes, sizes=sizes if on_gpu or sizes != "cpu" else "")
+        return head, markdown(head, outcomes, lines)
+
+    name = f"{'quick' if args.quick else 'table'}-{home.name}-{args.dtype}"
+    name += "" if on_gpu else f"-threads-{count}"
+    name += "" if (sizes == "gpu") == on_gpu else f"-{sizes}-sizes"
+
+    def keep(outcomes: Sequence[Outcome]) -> None:
+        """Write what there is: a long run on a lent GPU may be cut off."""
+        if on_gpu and args.output:
+            head, text = page(outcomes)
+            write(Path(args.output), name, head, outcomes, text)
+
+    outcomes = run_workloads(workloads, home, args.dtype, count, names, pace, keep)
+    head, text = page(outcomes)
     print(text)
     if args.output:
-        name = f"{'quick' if args.quick else 'table'}-{outcomes[0].backend.split()[0]}-{args.dtype}-threads-{count}"
         paths = write(Path(args.output), name, head, outcomes, text)
         _say(paths, draw_backward_forward(outcomes, Path(args.output) / f"{name}.png"))
     failed = any(o.failed for o in outcomes)
@@ -121,14 +148,22 @@ def _table1(args: argparse.Namespace, count: int, pace: Pace) -> int:
     return int(any(o.failed for o in outcomes))
 
 
+def _checks(
+    args: argparse.Namespace, name: str, sizes: str, count: int, table: str, checks: Sequence[Check]
+) -> int:  # fmt: skip
+    _page(args, name, _head(args, count, dtype="float64 and float32", sizes=sizes), table)
+    return int(any(c.failed for c in checks))
+
+
 def _scaling(args: argparse.Namespace, count: int, pace: Pace) -> int:
     points = 3 if args.quick else None
     fits = []
     for curve in CURVES:
         print(f"… {curve.id}", file=sys.stderr, flush=True)
         fits.append(run_curve(curve, args.dtype, args.backend, count, pace, points))
-    if _page(args, "scaling", _head(args, count), format_fits(fits)):
-        _say([], *(draw_scaling(fit, Path(args.output) / f"scaling-{fit.curve.id}.png") for fit in fits))
+    page = _page(args, "scaling", _head(args, count), format_fits(fits))
+    if page is not None:
+        _say([], *(draw_scaling(fit, page.with_name(f"{page.stem}-{fit.curve.id}.png")) for fit in fits))
     return 0
 
 
@@ -148,12 +183,13 @@ def _equilibrium(args: argparse.Namespace, count: int, pace: Pace) -> int:
 
 
 def _page(args: argparse.Namespace, name: str, head: Mapping[str, str], table: str) -> Path | None:
-    """Print a page of one table, and write it where `output` says."""
+    """Print a page of one table, and write it where `output` says; of CuPy with its name added."""
     text = "\n\n".join([f"# {name.capitalize()}", format_head(head), table]) + "\n"
     print(text)
     if not args.output:
         return None
-    page = Path(args.output) / f"{name}.md"
+    home = pick_backend(args.backend)
+    page = Path(args.output) / (f"{name}.md" if home.name == "numpy" else f"{name}-{home.name}.md")
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
     _say([page])
@@ -161,11 +197,16 @@ def _page(args: argparse.Namespace, name: str, head: Mapping[str, str], table: s
 
 
 def _head(
-    args: argparse.Namespace, count: int, names: Sequence[str] = (), outcomes: Sequence[Outcome] = (), dtype: str = ""
-) -> dict[str, str]:
+    args: argparse.Namespace, count: int, names: Sequence[str] = (), outcomes: Sequence[Outcome] = (), dtype: str = "",
+    sizes: str = "",
+) -> dict[str, str]:  # fmt: skip
     packages = dict.fromkeys(name.partition("-")[0] for name in names)
     pools = next((o.pools for o in outcomes if o.pools), "")
     more = {"dtype": dtype or args.dtype, "threads": str(count), **({"pools": pools} if pools else {})}
+    more |= {"sizes": sizes} if sizes else {}
+    home = pick_backend("cupy" if any(o.on_gpu for o in outcomes) else args.backend)
+    if home.name == "cupy":
+        more |= {**describe_device(home), **describe_precision()}
     return describe_environment(packages, **more)
 
 
@@ -199,14 +240,10 @@ def _both(args: argparse.Namespace) -> int:
 def _arguments(args: argparse.Namespace) -> list[str]:
     """Return the options, less the threads, as words of a command line."""
     words = []
-    for name in ("backend", "dtype", "peers", "seconds", "output"):
+    for name in ("backend", "dtype", "sizes", "peers", "seconds", "output"):
         value = getattr(args, name)
         words += [] if value is None else [f"--{name}", str(value)]
-    words += [
-        f"--{name}"
-        for name in ("quick", "table1", "scaling", "networks", "hessians", "equilibrium")
-        if getattr(args, name)
-    ]
+    words += [f"--{name}" for name in ("quick", *_KINDS) if getattr(args, name)]
     return words + (["--workload", *args.workload] if args.workload else [])
 
 

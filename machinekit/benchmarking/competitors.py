@@ -15,10 +15,16 @@ from typing import Any
 from ..arrays import near, to_host
 from .problem import Problem, Results
 
-__all__ = ["OURS", "PEERS", "CannotExpressError", "Competitor", "build_peer", "installed", "ours", "pick_peers"]
+__all__ = [
+    "FORCED", "OURS", "PEERS", "CannotExpressError", "Competitor", "build_peer", "forced", "installed", "ours",
+    "pick_peers",
+]  # fmt: skip
 
 OURS = "machinekit"
 """Name of this library in the tables."""
+
+FORCED = ("plan", "kernel")
+"""The values of ``method=`` that are timed on a GPU besides ``"auto"``."""
 
 PEERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -54,6 +60,10 @@ class Competitor:
         Makes the state that `backward` and `pullback` take, where that is not what `forward` returns; not timed.
     results : callable () -> Results, optional
         The same as NumPy arrays, for the comparison; None for a competitor that computes no result.
+    finish : callable (object) -> object, optional
+        Waits for what a call has queued where the events of the clock do not; see `clocks`.
+    remark : str
+        What the table must say about how this competitor was set up.
     """
 
     name: str
@@ -63,6 +73,8 @@ class Competitor:
     pullback: Callable[[Any], Any] | None = None
     results: Callable[[], Results] | None = None
     linearize: Callable[[], Any] | None = None
+    finish: Callable[[Any], Any] | None = None
+    remark: str = ""
 
 
 def ours(problem: Problem) -> Competitor:
@@ -83,6 +95,39 @@ def ours(problem: Problem) -> Competitor:
         return Results(to_host(state.z), to_host(by_y0), to_host(by_weight))
 
     return Competitor(OURS, gradient, lambda: m.solve(y0), lambda state: m.dual(state).solve(seed), pullback, results)
+
+
+def forced(problem: Problem, method: str) -> Competitor:
+    """Return this library with ``method=`` written in every call; its name is "machinekit" and the method.
+
+    Raises
+    ------
+    CannotExpressError
+        If the method does not serve this machine or this backend; with the reason that it gives.
+    """
+    m, y0, seed = problem.machine, problem.y0, problem.seed
+
+    def pullback(state: Any) -> Any:
+        cotangent = m.pullback(state, z=seed, method=method)
+        return cotangent.y0, cotangent.weight
+
+    def forward() -> Any:
+        return m.solve(y0, method=method)
+
+    def backward(state: Any) -> Any:
+        return m.dual(state).solve(seed, method=method)
+
+    def results() -> Results:
+        state = forward()
+        by_y0, by_weight = pullback(state)
+        return Results(to_host(state.z), to_host(by_y0), to_host(by_weight))
+
+    try:
+        state = forward()
+        backward(state), pullback(state)
+    except (TypeError, ValueError) as reason:
+        raise CannotExpressError(str(reason).strip().splitlines()[0]) from None
+    return Competitor(f"{OURS} {method}", lambda: pullback(forward()), forward, backward, pullback, results)
 
 
 def installed(peer: str) -> bool:

@@ -17,15 +17,22 @@ recurrent one); far lags read every channel of the past, except in the first tim
 products are cut into tiles, of the size that is fastest here, and a tile's operands stay where they are, as if
 always warm. It is a floor of arithmetic, not a bound: on small machines, where calls are the cost, merging the
 products of several blocks can be faster.
+
+On a GPU the products are cuBLAS's ``gemm`` by CuPy's thin function for it, uncut, each writing into its result;
+factors hold random numbers, for constant ones draw less power, and products of one shape share them. A product
+that takes less time than launching it counts as its launch.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from ..arrays import Array
 from .competitors import Competitor
@@ -118,12 +125,54 @@ def _loop(problem: Problem, work: list[Product], tile: int | None) -> Callable[[
 def _fastest(problem: Problem, work: list[Product], clock: Clock) -> Callable[[], None]:
     """Return the loop with the best tile size; candidates that make the same calls are tried once."""
     bytes_ = max((p.inner * p.rows * problem.y0.dtype.itemsize for p in work if p.times), default=0)
-    tiles = [t for t in _TILES if t is None or (t < bytes_ and not problem.on_gpu)]
+    tiles = [t for t in _TILES if t is None or t < bytes_]
     loops = [_loop(problem, work, tile) for tile in tiles]
     if len(loops) == 1:
         return loops[0]
     costs = [min(clock.time(_ignoring(run), None, 1) for _ in range(4)) for run in loops]
     return loops[costs.index(min(costs))]
+
+
+class _Room:
+    """Device memory for factors and results, filled once with random numbers; products share it."""
+
+    def __init__(self, problem: Problem, work: Iterable[Product]) -> None:
+        sizes = [(p.rows * p.inner, p.inner * p.cols, p.rows * p.cols) for p in work if p.times]
+        self._flat = [_random(problem, max(size)) for size in zip(*sizes, strict=True)] if sizes else []
+
+    def operands(self, p: Product) -> tuple[str, Array, Array, Array]:
+        """Return how the left factor is to be read, both factors and the result."""
+        turned = p.along == "inner"
+        left, right, out = (
+            flat[: rows * cols].reshape(rows, cols)
+            for flat, (rows, cols) in zip(
+                self._flat,
+                ((p.inner, p.rows) if turned else (p.rows, p.inner), (p.inner, p.cols), (p.rows, p.cols)),
+                strict=True,
+            )
+        )
+        return "T" if turned else "N", left, right, out
+
+
+def _random(problem: Problem, size: int) -> Array:
+    """Return numbers of N(0, 1) on the device, a million of them over and over."""
+    part = problem.backend.from_host(np.random.default_rng(0).standard_normal(min(size, 1 << 20)), problem.dtype)
+    flat = problem.backend.zeros((size,), problem.dtype)
+    for start in range(0, size, part.shape[0]):
+        here = flat[start : start + part.shape[0]]
+        here[...] = part[: here.shape[0]]
+    return flat
+
+
+def _gemms(problem: Problem, work: list[Product], room: _Room) -> Callable[[], None]:
+    gemm = importlib.import_module(f"{problem.backend.xp.__name__}.cublas").gemm
+    calls = [call for p in work for call in [room.operands(p)] * p.times if p.times]
+
+    def run() -> None:
+        for trans, left, right, out in calls:
+            gemm(trans, "N", left, right, out=out)
+
+    return run
 
 
 def _ignoring(run: Callable[[], None]) -> Callable[[Any], None]:
@@ -139,8 +188,12 @@ def floor(problem: Problem, clock: Clock) -> Competitor:
     clock : Clock
         Chooses the tile size.
     """
-    work = products(problem)
-    forward, dual, weight = (_fastest(problem, work[name], clock) for name in ("forward", "dual", "weight"))
+    work, names = products(problem), ("forward", "dual", "weight")
+    if problem.on_gpu:
+        room = _Room(problem, [p for each in work.values() for p in each])
+        forward, dual, weight = (_gemms(problem, work[name], room) for name in names)
+    else:
+        forward, dual, weight = (_fastest(problem, work[name], clock) for name in names)
 
     def pullback(_: Any) -> None:
         dual()

@@ -2,8 +2,9 @@
 
 The gradient is one jitted function that returns z and the cotangents together, so that XLA may fuse across the
 two passes; the forward pass is the bare function, and what its `vjp` keeps is made outside the clock. Arrays lie
-on the device before, `block_until_ready` ends every call. XLA takes its number of threads from the environment
-when it starts: for a one-thread run it is set here, if JAX is not loaded yet.
+on the device before, `block_until_ready` ends every call; on a GPU, where calls are queued, the last of a loop (see
+`clocks`). XLA takes its number of threads from the environment when it starts: for a one-thread run it is set here,
+if JAX is not loaded yet; and so is, on a GPU, that it shall not keep three quarters of the memory for itself.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def build(problem: Problem, name: str = "jax") -> Competitor:
     jax = _imported(problem)
     make, split, join = _KINDS[problem.workload.kind]
     weight, y0, seed = problem.host()
-    arrays = jax.device_put((y0, seed, split(weight, problem)))
-    return _competitor(jax, name, make(jax, problem), arrays, lambda parts: join(parts, problem))
+    arrays = jax.device_put((y0, seed, split(weight, problem)), _device(jax, problem))
+    return _competitor(jax, name, make(jax, problem), arrays, lambda parts: join(parts, problem), queued=problem.on_gpu)
 
 
 def hessian(problem: Problem, along: np.ndarray) -> HessianPeer:
@@ -49,7 +50,8 @@ def hessian(problem: Problem, along: np.ndarray) -> HessianPeer:
     make, split, join = _KINDS[problem.workload.kind]
     run, ready = make(jax, problem), jax.block_until_ready
     weight, y0, target = problem.host()
-    y0, target, weights, along = jax.device_put((y0, target, split(weight, problem), split(along, problem)))
+    parts = (y0, target, split(weight, problem), split(along, problem))
+    y0, target, weights, along = jax.device_put(parts, _device(jax, problem))
 
     def value(weights: Any, y0: Any, target: Any) -> Any:
         r = run(y0, weights) - target
@@ -69,20 +71,28 @@ def hessian(problem: Problem, along: np.ndarray) -> HessianPeer:
 def _imported(problem: Problem) -> Any:
     if problem.threads == 1 and "jax" not in sys.modules:
         os.environ.update(NPROC="1", PJRT_NPROC="1")
+    if problem.on_gpu and "jax" not in sys.modules:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax = importlib.import_module("jax")
     if problem.on_gpu != (jax.default_backend() == "gpu"):
         raise CannotExpressError(f"JAX's default device is a {jax.default_backend()}")
     if problem.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_default_matmul_precision", "float32")  # as our products, on GPUs too
+    jax.config.update("jax_default_matmul_precision", "highest")  # as our products, on GPUs too
     return jax
 
 
+def _device(jax: Any, problem: Problem) -> Any:
+    """Return the device to put arrays on: that of the problem if it is a GPU, else JAX's own choice."""
+    return jax.devices()[problem.backend.device.id] if problem.on_gpu else None
+
+
 def _competitor(
-    jax: Any, name: str, run: Callable[[Any, Any], Any], arrays: Any, join: Callable[[Any], np.ndarray]
-) -> Competitor:
+    jax: Any, name: str, run: Callable[[Any, Any], Any], arrays: Any, join: Callable[[Any], np.ndarray],
+    queued: bool = False,
+) -> Competitor:  # fmt: skip
     y0, seed, weights = arrays
-    ready = jax.block_until_ready
+    ready: Callable[[Any], Any] = (lambda result: result) if queued else jax.block_until_ready
 
     def value_and_pullback(y0: Any, weights: Any, seed: Any) -> Any:
         z, pull = jax.vjp(run, y0, weights)
@@ -106,7 +116,8 @@ def _competitor(
         backward=lambda state: ready(backward(state, seed)),
         pullback=lambda state: ready(pullback(state, seed)),
         results=results,
-        linearize=lambda: ready(linearize(y0, weights)),
+        linearize=lambda: jax.block_until_ready(linearize(y0, weights)),
+        finish=jax.block_until_ready if queued else None,
     )
 
 

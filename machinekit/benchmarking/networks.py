@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import pick_backend, to_host
 from ..graph import Affine, Chain, Conv, ConvTranspose, Edge, Hypergraph, Pointwise
-from .competitors import OURS, installed
+from .competitors import OURS, CannotExpressError, installed
 from .problem import tolerance
 from .report import format_table, microseconds
 from .timing import Pace, Stats, Task, clock_for, limit_threads, measure
@@ -41,11 +41,15 @@ class NetworkWorkload:
 
 @dataclass(frozen=True)
 class NetworkOutcome:
-    """What was measured on one network; `wrong` says where a peer's results differ, and then it has no times."""
+    """What was measured on one network.
+
+    `wrong` says where a peer's results differ, `unable` why it cannot take part; then it has no times.
+    """
 
     workload: NetworkWorkload
     times: Mapping[tuple[str, str], Stats]
     wrong: str = ""
+    unable: str = ""
 
     def ratio(self) -> float | None:
         """Return the time of PyTorch's gradient over ours, of minima."""
@@ -124,17 +128,27 @@ def _run(workload: NetworkWorkload, dtype: str, backend: Any, threads: int, pace
         Task((OURS, "forward"), lambda _: net.solve(x)),
         Task((OURS, "gradient"), lambda _: net.pullback(net.solve(x), seed)),
     ]
-    wrong = ""
+    wrong = unable = ""
     with limit_threads(threads):
-        if installed("torch"):
-            peer = importlib.import_module(".torch_networks", __package__).TorchNetwork(net, x, seed, threads)
+        try:
+            peer = _torch(net, x, seed, threads)
+        except CannotExpressError as reason:
+            peer, unable = None, str(reason)
+        if peer is not None:
             wrong = _compare(net, x, seed, peer, tolerance(dtype))
             if not wrong:
                 todo += [
-                    Task(("torch", "forward"), lambda _: peer.forward()),
-                    Task(("torch", "gradient"), lambda _: peer.gradient()),
+                    Task(("torch", "forward"), lambda _: peer.forward(), finish=peer.finish),
+                    Task(("torch", "gradient"), lambda _: peer.gradient(), finish=peer.finish),
                 ]
-        return NetworkOutcome(workload, measure(todo, clock_for(home), pace), wrong)
+        return NetworkOutcome(workload, measure(todo, clock_for(home), pace), wrong, unable)
+
+
+def _torch(net: Hypergraph, x: Any, seed: Any, threads: int) -> Any:
+    """Return the network in PyTorch, None if that is not installed."""
+    if not installed("torch"):
+        return None
+    return importlib.import_module(".torch_networks", __package__).TorchNetwork(net, x, seed, threads)
 
 
 def _compare(net: Hypergraph, x: Any, seed: Any, peer: Any, rtol: float) -> str:
@@ -159,5 +173,5 @@ def format_networks(outcomes: Sequence[NetworkOutcome]) -> str:
             ratio = o.ratio() if name == "torch" else 1.0
             rows.append([o.workload.id, name, *cells, f"{ratio:.2f}"])
     table = format_table(("network", "competitor", "forward", "gradient", "median", "× ours"), rows)
-    remarks = [f"{o.workload.id}: torch is not timed, {o.wrong}" for o in outcomes if o.wrong]
+    remarks = [f"{o.workload.id}: torch is not timed, {o.wrong or o.unable}" for o in outcomes if o.wrong or o.unable]
     return "\n\n".join([table, *remarks])

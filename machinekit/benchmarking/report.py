@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .bars import Verdict, judge
 from .competitors import OURS
 from .runner import Outcome
+from .tables import format_head, format_table, microseconds
 
 __all__ = [
     "format_bars", "format_head", "format_outcome", "format_table", "markdown", "microseconds", "to_csv", "write",
@@ -20,37 +22,16 @@ _COLUMNS = (
     "minimum_us", "median_us", "p10_us", "p90_us", "samples", "repeats", "note",
 )  # fmt: skip
 _HEADER = ("workload", "competitor", "forward", "backward", "weights", "gradient", "median", "p10–p90", "× ours")
+_GPU_HEADER = (*_HEADER[:6], "minimum", *_HEADER[7:])
 _LEGEND = (
     "Minima; median, spread and ratio are those of the gradient, which is forward + input cotangent + weight "
     "cotangent. Weights: pullback − backward, of separate public calls. Ratios hold within this run only."
 )
-
-
-def microseconds(seconds: float | None) -> str:
-    """Return three significant digits of microseconds; a dash for None, ``< 0`` for a difference that is none."""
-    if seconds is None:
-        return "–"
-    if seconds < 0:
-        return "< 0"
-    value = seconds * 1e6
-    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
-
-
-def format_head(head: Mapping[str, str]) -> str:
-    """Return the head of a report, one line per fact."""
-    return "\n".join(f"* {key}: {value}" for key, value in head.items())
-
-
-def format_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a markdown table, padded so that it reads well in a terminal; numbers to the right."""
-    body = [list(map(str, row)) for row in rows]
-    widths = [max(len(row[k]) for row in [list(header), *body]) for k in range(len(header))]
-    lines = ["| " + " | ".join(word.ljust(n) for word, n in zip(header, widths, strict=True)) + " |"]
-    lines.append("|" + "|".join("-" * (n + 2) for n in widths) + "|")
-    for row in body:
-        cells = [w.rjust(n) if w[:1].isdigit() else w.ljust(n) for w, n in zip(row, widths, strict=True)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+_GPU_LEGEND = (
+    "Medians; minimum, spread and ratio are those of the gradient, the ratio of medians. The gradient is forward + "
+    "input cotangent + weight cotangent; weights are pullback − backward, of separate public calls. machinekit "
+    "chooses its method, machinekit plan and machinekit kernel have it forced. Ratios hold within this run only."
+)
 
 
 def format_outcome(outcome: Outcome) -> list[list[str]]:
@@ -61,8 +42,8 @@ def format_outcome(outcome: Outcome) -> list[list[str]]:
         spread = "–" if stats is None else f"{microseconds(stats.low)}–{microseconds(stats.high)}"
         ratio = outcome.ratio(name)
         cells = [microseconds(outcome.time(name, op)) for op in ("forward", "backward", "weights", "gradient")]
-        median = microseconds(outcome.time(name, "gradient", "median"))
-        rows.append([outcome.workload.id, name, *cells, median, spread, "–" if ratio is None else f"{ratio:.2f}"])
+        other = microseconds(outcome.time(name, "gradient", "minimum" if outcome.on_gpu else "median"))
+        rows.append([outcome.workload.id, name, *cells, other, spread, "–" if ratio is None else f"{ratio:.2f}"])
     blank = ["–"] * (len(_HEADER) - 3)
     for note in outcome.notes:
         rows.append([outcome.workload.id, note.competitor, "ERROR" if note.error else "not timed", *blank])
@@ -76,6 +57,24 @@ def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
         for note in o.notes:
             where.setdefault((note.competitor, note.text), []).append(o.workload.id)
     return [f"* {name} on {', '.join(ids)}: {text}" for (name, text), ids in where.items()]
+
+
+def _machines_table(outcomes: Sequence[Outcome]) -> str:
+    """Return what ran on a GPU: sizes, the size of y, and the method that was chosen."""
+    rows = []
+    for o in outcomes:
+        mib = math.prod(o.workload.shape) * (8 if o.dtype == "float64" else 4) / 2**20
+        rows.append([o.workload.id, o.workload.kind, str(o.workload), f"{mib:.3g}", o.method])
+    return format_table(("workload", "kind", "size", "y MiB", "method chosen"), rows)
+
+
+def _remarks(outcomes: Sequence[Outcome]) -> str:
+    """Return one line per remark on a competitor, with its workloads."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for o in outcomes:
+        for remark in o.remarks:
+            where.setdefault(remark, []).append(o.workload.id)
+    return "\n".join(f"* {name} on {', '.join(ids)}: {text}" for (name, text), ids in where.items())
 
 
 def _memory_table(outcomes: Sequence[Outcome]) -> str:
@@ -110,7 +109,13 @@ def markdown(head: Mapping[str, str], outcomes: Sequence[Outcome], lines: Sequen
         Remarks, such as the peers that are not installed.
     """
     rows = [row for outcome in outcomes for row in format_outcome(outcome)]
-    parts = ["# Benchmark", format_head(head), *lines, "## Times, µs", _LEGEND, format_table(_HEADER, rows)]
+    on_gpu = any(o.on_gpu for o in outcomes)
+    legend, header = (_GPU_LEGEND, _GPU_HEADER) if on_gpu else (_LEGEND, _HEADER)
+    parts = ["# Benchmark", format_head(head), *lines]
+    parts += ["## Machines", _machines_table(outcomes)] if on_gpu else []
+    parts += ["## Times, µs", legend, format_table(header, rows)]
+    remarks = _remarks(outcomes)
+    parts += ["Remarks:", remarks] if remarks else []
     reasons = _reasons(outcomes)
     parts += ["Not timed:", "\n".join(reasons)] if reasons else []
     if any(o.memory for o in outcomes):
@@ -122,15 +127,17 @@ def markdown(head: Mapping[str, str], outcomes: Sequence[Outcome], lines: Sequen
 def to_csv(head: Mapping[str, str], outcomes: Sequence[Outcome]) -> str:
     """Return all statistics as CSV; the head is in comment lines that start with ``#``."""
     text = io.StringIO()
-    for key, value in head.items():
+    sizes = {f"size of {o.workload.id}": str(o.workload) for o in outcomes if o.on_gpu}
+    for key, value in {**head, **sizes}.items():
         text.write(f"# {key}: {value}\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for o in outcomes:
         home = (o.workload.id, o.workload.kind, o.dtype, o.backend, o.threads)
+        said = {OURS: f"method chosen: {o.method}" if o.method else "", **dict(o.remarks)}
         for (competitor, operation), s in o.times.items():
             numbers = [f"{t * 1e6:.4g}" for t in (s.minimum, s.median, s.low, s.high)]
-            writer.writerow([*home, competitor, operation, *numbers, s.samples, s.repeats, ""])
+            writer.writerow([*home, competitor, operation, *numbers, s.samples, s.repeats, said.get(competitor, "")])
         for note in o.notes:
             writer.writerow([*home, note.competitor, "", "", "", "", "", "", "", note.text])
     return text.getvalue()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ..arrays import to_host
-from .competitors import OURS, CannotExpressError, Competitor, build_peer, installed, ours
+from ..arrays import Backend, to_host
+from .agreement import difference_from_numpy
+from .competitors import FORCED, OURS, CannotExpressError, Competitor, build_peer, forced, installed, ours
+from .device import chosen_method, release_memory
 from .floor import floor
 from .memory import MemoryUse, gradient_memory
 from .plan_calls import PLAN_CALLS, plan_calls_only
@@ -16,7 +22,7 @@ from .problem import Problem, mismatches, tolerance
 from .timing import Pace, Stats, Task, clock_for, limit_threads, measure
 from .workloads import Workload
 
-__all__ = ["OPERATIONS", "Note", "Outcome", "run_workload", "tasks"]
+__all__ = ["OPERATIONS", "Note", "Outcome", "run_workload", "run_workloads", "tasks"]
 
 OPERATIONS = ("forward", "backward", "pullback", "gradient")
 """What is timed. The weights' column of the tables is pullback minus backward."""
@@ -33,7 +39,25 @@ class Note:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was measured on one workload."""
+    """All that was measured on one workload.
+
+    Attributes
+    ----------
+    workload : Workload
+    dtype, backend : str
+    threads : int
+    times : mapping of (competitor, operation) to Stats
+    notes : tuple of Note
+    memory : MemoryUse, optional
+    pools : str
+        The thread pools of the process.
+    method : str
+        On a GPU, the method that this library chose.
+    difference : float, optional
+        On a GPU, the largest relative difference from NumPy's results.
+    remarks : tuple of (competitor, text)
+        How competitors were set up, where that must be said.
+    """
 
     workload: Workload
     dtype: str
@@ -43,16 +67,29 @@ class Outcome:
     notes: tuple[Note, ...] = ()
     memory: MemoryUse | None = None
     pools: str = ""
+    method: str = ""
+    difference: float | None = None
+    remarks: tuple[tuple[str, str], ...] = ()
 
-    def time(self, competitor: str, operation: str, statistic: str = "minimum") -> float | None:
+    @property
+    def on_gpu(self) -> bool:
+        return self.backend.startswith("cupy")
+
+    @property
+    def statistic(self) -> str:
+        """What stands in the columns: minima on a processor, whose noise only adds; medians on a GPU."""
+        return "median" if self.on_gpu else "minimum"
+
+    def time(self, competitor: str, operation: str, statistic: str | None = None) -> float | None:
         """Return seconds, or None where it was not measured; ``"weights"`` is pullback minus backward."""
+        statistic = statistic or self.statistic
         if operation == "weights":
             both, one = (self.time(competitor, name, statistic) for name in ("pullback", "backward"))
             return None if both is None or one is None else both - one
         stats = self.times.get((competitor, operation))
         return None if stats is None else float(getattr(stats, statistic))
 
-    def ratio(self, competitor: str, operation: str = "gradient", statistic: str = "minimum") -> float | None:
+    def ratio(self, competitor: str, operation: str = "gradient", statistic: str | None = None) -> float | None:
         """Return a competitor's time over ours: above 1, we are faster."""
         theirs, own = self.time(competitor, operation, statistic), self.time(OURS, operation, statistic)
         return None if theirs is None or own is None else theirs / own
@@ -64,13 +101,37 @@ class Outcome:
 
 def tasks(competitor: Competitor) -> list[Task]:
     """Return the tasks of one competitor, those it can do."""
-    name, forward, gradient = competitor.name, competitor.forward, competitor.gradient
-    found = [Task((name, "forward"), lambda _: forward())]
+    name, forward, gradient, finish = competitor.name, competitor.forward, competitor.gradient, competitor.finish
+    found = [Task((name, "forward"), lambda _: forward(), finish=finish)]
     for operation in ("backward", "pullback"):
         call = getattr(competitor, operation)
         if call is not None:
-            found.append(Task((name, operation), call, competitor.linearize or forward))
-    return [*found, Task((name, "gradient"), lambda _: gradient())]
+            found.append(Task((name, operation), call, competitor.linearize or forward, finish))
+    return [*found, Task((name, "gradient"), lambda _: gradient(), finish=finish)]
+
+
+def run_workloads(
+    workloads: Sequence[Workload], home: Backend, dtype: str, threads: int, peers: Sequence[str], pace: Pace | None,
+    after: Callable[[Sequence[Outcome]], Any] = len,
+) -> list[Outcome]:  # fmt: skip
+    """Run workloads one after the other; `after` is called with what there is each time one is done.
+
+    On a GPU one that fails, for want of memory say, is noted as an error, and the next is run.
+    """
+    outcomes: list[Outcome] = []
+    for workload in workloads:
+        print(f"… {workload.id}", file=sys.stderr, flush=True)
+        try:
+            outcomes.append(run_workload(Problem.of(workload, dtype, home, threads), peers, pace))
+        except Exception as error:
+            if home.name != "cupy":
+                raise
+            traceback.print_exc()
+            note = Note(OURS, f"failed: {type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}", True)
+            outcomes.append(Outcome(workload, dtype, str(home), threads, notes=(note,)))
+            release_memory(home)
+        after(outcomes)
+    return outcomes
 
 
 def run_workload(
@@ -78,6 +139,7 @@ def run_workload(
     peers: Sequence[str] = (),
     pace: Pace | None = None,
     make: Callable[[str, Problem], Competitor] = build_peer,
+    methods: Sequence[str] = FORCED,
 ) -> Outcome:
     """Check every competitor against this library, this library against its reference sweep, then time them.
 
@@ -89,6 +151,8 @@ def run_workload(
     pace : Pace, optional
     make : callable (name, problem) -> Competitor
         Where peers come from.
+    methods : sequence of str
+        Of this library, to be forced and timed besides, on a GPU.
 
     Returns
     -------
@@ -100,32 +164,45 @@ def run_workload(
     wrong = _against_reference(problem)
     if wrong:
         return Outcome(*home, notes=(Note(OURS, "wrong: " + "; ".join(wrong), True),), memory=memory)
-    field_, notes = _entrants(problem, peers, make)
+    field_, notes = _entrants(problem, peers, make, methods if problem.on_gpu else ())
+    remarks = tuple((entrant.name, entrant.remark) for entrant in field_ if entrant.remark)
     with limit_threads(problem.threads) as pools:
         clock = clock_for(problem.backend)
         todo = [task for competitor in (*field_, floor(problem, clock)) for task in tasks(competitor)]
-        calls = plan_calls_only(problem)
+        calls = None if problem.on_gpu else plan_calls_only(problem)
         if calls is not None:
             todo.append(Task((PLAN_CALLS, "gradient"), lambda _: calls()))
         times = measure(todo, clock, pace)
-    return Outcome(*home, times, tuple(notes), memory, pools.get("BLAS", ""))
+        difference = difference_from_numpy(problem) if problem.on_gpu else None
+    method = chosen_method(problem) if problem.on_gpu else ""
+    if problem.on_gpu:
+        del field_, todo
+        release_memory(problem.backend)
+    return Outcome(*home, times, tuple(notes), memory, pools.get("BLAS", ""), method, difference, remarks)
 
 
 def _entrants(
-    problem: Problem, peers: Sequence[str], make: Callable[[str, Problem], Competitor]
+    problem: Problem, peers: Sequence[str], make: Callable[[str, Problem], Competitor], methods: Sequence[str]
 ) -> tuple[list[Competitor], list[Note]]:
-    """Return this library and the peers whose results agree with its own, and notes on the others."""
+    """Return this library and the others whose results agree with its own, and notes on the rest.
+
+    The others are this library with a method forced, and the peers.
+    """
     own = ours(problem)
     expected = own.results() if own.results else None
     entrants, notes = [own], []
+    makers = [(f"{OURS} {m}", partial(forced, problem, m)) for m in methods]
     for name in peers:
         if make is build_peer and not installed(name):
+            notes += [Note(name, "not installed", False)] if problem.on_gpu else []
             continue
+        makers.append((name, partial(make, name, problem)))
+    for name, maker in makers:
         try:
-            peer = make(name, problem)
+            peer = maker()
             got = peer.results() if peer.results else None
         except CannotExpressError as reason:
-            notes.append(Note(name, f"cannot express: {reason}", False))
+            notes.append(Note(name, f"cannot {'express' if name in peers else 'serve'}: {reason}", False))
             continue
         except Exception as error:  # a peer that breaks must not take the table with it
             text = str(error).strip().splitlines()

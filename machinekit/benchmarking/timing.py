@@ -3,6 +3,9 @@
 Frequency, caches and neighbours drift over seconds; competitors timed one after the other would each meet
 another machine. Here a round times every task once (A B C, A B C, …), so that all see the same drift and the
 ratios inside one run mean something even where the absolute times do not.
+
+On a GPU first calls compile kernels, try algorithms out and record graphs. There every task is called, untimed,
+until two calls in a row take the same time to a tenth: at least three times, at most as often as its clock says.
 """
 
 from __future__ import annotations
@@ -11,16 +14,15 @@ import contextlib
 import gc
 import importlib
 import importlib.util
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from ..arrays import Backend
+from .clocks import Clock, DeviceClock, HostClock, clock_for
 
 __all__ = [
     "Clock", "DeviceClock", "HostClock", "Pace", "Stats", "Task", "clock_for", "core_count", "limit_threads", "measure",
@@ -47,11 +49,21 @@ class Stats:
 
 @dataclass(frozen=True)
 class Task:
-    """A call to be timed; ``call(prepare())``, of which only the call counts."""
+    """A call to be timed; ``call(prepare())``, of which only the call counts.
+
+    `finish`, where given, waits for the result of the last of a loop of calls, inside the clock.
+    """
 
     key: tuple[str, str]
     call: Callable[[Any], Any]
     prepare: Callable[[], Any] = lambda: None
+    finish: Callable[[Any], Any] | None = None
+
+    def seconds(self, clock: Clock, argument: Any, repeats: int) -> float:
+        """Return the seconds of ``repeats`` calls."""
+        if self.finish is None:
+            return clock.time(self.call, argument, repeats)
+        return clock.time(self.call, argument, repeats, self.finish)
 
 
 @dataclass(frozen=True)
@@ -71,55 +83,6 @@ class Pace:
     seconds: float = 4.0
     rounds: tuple[int, int] = (7, 200)
     sample: float = 1e-3
-
-
-class Clock(Protocol):
-    """Times a loop of calls."""
-
-    def time(self, call: Callable[[Any], Any], argument: Any, repeats: int) -> float:
-        """Return the seconds that ``repeats`` calls take, results complete."""
-        ...
-
-
-class HostClock:
-    """The clock of the process."""
-
-    def time(self, call: Callable[[Any], Any], argument: Any, repeats: int) -> float:
-        """Return the seconds that ``repeats`` calls take."""
-        loop = itertools.repeat(None, repeats)
-        start = time.perf_counter()
-        for _ in loop:
-            call(argument)
-        return time.perf_counter() - start
-
-
-class DeviceClock:
-    """The clock of a GPU: two events around the loop, the device idle before the first.
-
-    Where launching takes longer than computing, the gaps count: that is what a user waits for.
-    """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._cuda = backend.xp.cuda
-
-    def time(self, call: Callable[[Any], Any], argument: Any, repeats: int) -> float:
-        """Return the seconds between the events."""
-        with self._backend.context():
-            start, stop = self._cuda.Event(), self._cuda.Event()
-            self._cuda.runtime.deviceSynchronize()
-            start.record()
-            for _ in itertools.repeat(None, repeats):
-                call(argument)
-            stop.record()
-            stop.synchronize()
-            self._cuda.runtime.deviceSynchronize()
-            return float(self._cuda.get_elapsed_time(start, stop)) * 1e-3
-
-
-def clock_for(backend: Backend) -> Clock:
-    """Return the clock for a backend's arrays: events on a GPU, else that of the process."""
-    return DeviceClock(backend) if backend.name == "cupy" else HostClock()
 
 
 def measure(tasks: Sequence[Task], clock: Clock, pace: Pace | None = None) -> dict[tuple[str, str], Stats]:
@@ -144,7 +107,8 @@ def measure(tasks: Sequence[Task], clock: Clock, pace: Pace | None = None) -> di
     pace = pace or Pace()
     if not tasks:
         return {}
-    plans = [(task, *_calibrate(task, clock, pace.sample)) for task in tasks]
+    sample = max(pace.sample, getattr(clock, "sample", 0.0))
+    plans = [(task, *_calibrate(task, clock, sample)) for task in tasks]
     one_round = sum(cost for *_, cost in plans)
     rounds = min(max(int(pace.seconds / max(one_round, 1e-9)), pace.rounds[0]), pace.rounds[1])
     seconds: dict[tuple[str, str], list[float]] = {task.key: [] for task in tasks}
@@ -152,24 +116,36 @@ def measure(tasks: Sequence[Task], clock: Clock, pace: Pace | None = None) -> di
         for _ in range(rounds):
             for task, repeats, cost in plans:
                 argument = task.prepare()
-                if cost < 50 * pace.sample:
-                    clock.time(task.call, argument, 1)
-                seconds[task.key].append(clock.time(task.call, argument, repeats) / repeats)
+                if cost < 50 * sample:
+                    task.seconds(clock, argument, 1)
+                seconds[task.key].append(task.seconds(clock, argument, repeats) / repeats)
             gc.collect(0)
     return {task.key: Stats.of(seconds[task.key], repeats) for task, repeats, _ in plans}
 
 
 def _calibrate(task: Task, clock: Clock, sample: float) -> tuple[int, float]:
     """Return how many calls fill a sample, and the seconds of that sample with its preparation."""
+    _warm_up(task, clock)
     start = time.perf_counter()
     argument = task.prepare()
     preparation = time.perf_counter() - start
-    clock.time(task.call, argument, 1)
+    task.seconds(clock, argument, 1)
     repeats = 1
-    while (elapsed := clock.time(task.call, argument, repeats)) < sample:
+    while (elapsed := task.seconds(clock, argument, repeats)) < sample:
         # one step nearly there, then a margin: the first guesses are made on cold calls
         repeats = max(repeats + 1, int(repeats * min(1.2 * sample / max(elapsed, 1e-9), 100)))
     return repeats, elapsed + elapsed / repeats + preparation
+
+
+def _warm_up(task: Task, clock: Clock) -> None:
+    """Call until two calls in a row take the same time to a tenth, where the clock asks for warmth."""
+    most, before = getattr(clock, "warm_up", 0), 0.0
+    argument = task.prepare() if most else None
+    for done in range(most):
+        now = task.seconds(clock, argument, 1)
+        if done >= 2 and abs(now - before) <= 0.1 * max(now, before):
+            return
+        before = now
 
 
 @contextlib.contextmanager

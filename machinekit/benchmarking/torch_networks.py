@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import to_host
+from ..arrays import backend_of, to_host
 from ..graph import Affine, Chain, ConvTranspose, Hypergraph, Pointwise
+from .torch_device import finisher, prepare
 
 __all__ = ["TorchNetwork"]
 
@@ -24,11 +25,17 @@ class TorchNetwork:
     x, seed : arrays
         Of the one input and the one output.
     threads : int
+
+    Raises
+    ------
+    CannotExpressError
+        If x is on a GPU that this PyTorch cannot use.
     """
 
     def __init__(self, net: Hypergraph, x: Any, seed: Any, threads: int = 1) -> None:
         self.torch = importlib.import_module("torch")
-        self.torch.set_num_threads(threads)
+        self.device = prepare(self.torch, backend_of(x), threads)
+        self.finish = finisher(self.torch, backend_of(x))
         self.net = net
         self.leaves: dict[str, Any] = {}
         self.grid = x.ndim > 2
@@ -40,7 +47,7 @@ class TorchNetwork:
         self.parameters = [self.x, *self.leaves.values()]
 
     def _tensor(self, array: np.ndarray) -> Any:
-        return self.torch.tensor(array.copy())
+        return self.torch.tensor(array.copy(), device=self.device)
 
     def _first(self, array: np.ndarray) -> np.ndarray:
         return np.moveaxis(array, -1, 1) if self.grid else array
@@ -77,7 +84,7 @@ class TorchNetwork:
 
     def results(self) -> dict[str, np.ndarray]:
         """Return them in this library's layout, by name."""
-        first, *others = (g.numpy() for g in self.gradient())
+        first, *others = (g.cpu().numpy() for g in self.gradient())
         found = {"input": np.moveaxis(first, 1, -1) if self.grid else first}
         for name, g in zip(self.leaves, others, strict=True):
             op: Any = self.net.parts()[name.partition(".")[0]]

@@ -4,6 +4,11 @@ Each machine is written in PyTorch's own layout (channels first for convolutions
 and no masks. The forward pass records the graph, as in training; the gradient is a fresh forward and
 ``backward(seed)`` to y0 and all weights, gradients set to None before. `torch.compile` gets the whole function
 where its loop unrolls to at most `_UNROLLED` steps, else the body of the time loop: compiling more takes minutes.
+
+On a GPU the whole function is compiled with ``mode="reduce-overhead"``, that is recorded as CUDA graphs, the weights
+at addresses that stay; each call starts with ``cudagraph_mark_step_begin``, so that graphs may write over the results
+of the call before. Where they cannot be recorded, and for bodies of loops (each step would be a graph of its own),
+the plain compiled function takes part as "torch-compile, no graphs", with the reason.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from .competitors import CannotExpressError, Competitor
 from .hessians import HessianPeer
 from .problem import Problem, Results
 from .slices import block_weights, from_blocks, from_windows, window_weights
+from .torch_device import finisher, prepare, record
 
 __all__ = ["build", "hessian"]
 
@@ -36,9 +42,33 @@ def build(problem: Problem, name: str = "torch") -> Competitor:
         If the problem is on a GPU that this PyTorch cannot use.
     """
     network = _network(problem)
-    if name == "torch-compile":
+    if name != "torch-compile":
+        return _competitor(name, network)
+    if not problem.on_gpu:
         network.compile()
-    return _competitor(name, network, compiled=name == "torch-compile")
+        return _competitor(name, network, compiled=True)
+    return _recorded(name, problem, network)
+
+
+def _recorded(name: str, problem: Problem, network: _Network) -> Competitor:
+    """Return the compiled network with CUDA graphs, else without; all earlier compiled functions are dropped."""
+    torch = network.torch
+    reason = "no CUDA graph: the body of the time loop is compiled, and each step would be a graph of its own"
+    for static in (True, False) if network.whole else ():
+        torch.compiler.reset()
+        network.compile(mode="reduce-overhead")
+        network.mark = torch.compiler.cudagraph_mark_step_begin
+        if static:
+            for weight in network.weights:
+                torch._dynamo.mark_static_address(weight)
+        competitor = _competitor(name, network, compiled=True)
+        reason = record(torch, competitor)
+        if not reason:
+            return competitor
+        network = _network(problem)
+    torch.compiler.reset()
+    network.compile()
+    return _competitor(f"{name}, no graphs", network, compiled=True, remark=reason)
 
 
 def hessian(problem: Problem, along: np.ndarray) -> HessianPeer:
@@ -60,21 +90,20 @@ def hessian(problem: Problem, along: np.ndarray) -> HessianPeer:
 
 def _network(problem: Problem) -> _Network:
     torch = importlib.import_module("torch")
-    torch.set_num_threads(problem.threads)
-    if problem.on_gpu and not torch.cuda.is_available():
-        raise CannotExpressError("this PyTorch sees no GPU")
-    torch.backends.cudnn.allow_tf32 = False  # our products are full single precision
-    return {"dense": _Dense, "conv": _Conv, "recurrent": _Recurrent}[problem.workload.kind](torch, problem)
+    device = prepare(torch, problem.backend, problem.threads)
+    return {"dense": _Dense, "conv": _Conv, "recurrent": _Recurrent}[problem.workload.kind](torch, problem, device)
 
 
 class _Network:
     """Inputs, weights and seed as tensors, and the function that a user would write."""
 
     run: Callable[..., Any]
+    whole = True
+    """Whether the whole function is compiled, not a part that is called many times."""
 
-    def __init__(self, torch: Any, problem: Problem) -> None:
-        self.torch, self.problem = torch, problem
-        self.device = "cuda" if problem.on_gpu else "cpu"
+    def __init__(self, torch: Any, problem: Problem, device: str = "cpu") -> None:
+        self.torch, self.problem, self.device = torch, problem, device
+        self.mark: Callable[[], Any] | None = None
         weight, y0, seed = problem.host()
         self.y0 = self.tensor(self.encode(y0)).requires_grad_()
         self.seed = self.tensor(self.encode(seed))
@@ -89,9 +118,9 @@ class _Network:
         array: np.ndarray = tensor.detach().cpu().numpy()
         return array
 
-    def compile(self) -> None:
+    def compile(self, **options: Any) -> None:
         """Replace the function by a compiled one."""
-        self.run = self.torch.compile(self.function, dynamic=False)
+        self.run = self.torch.compile(self.function, dynamic=False, **options)
 
     def encode(self, array: np.ndarray) -> np.ndarray:
         return array
@@ -126,13 +155,13 @@ class _Dense(_Network):
 
 
 class _Conv(_Network):
-    def __init__(self, torch: Any, problem: Problem) -> None:
+    def __init__(self, torch: Any, problem: Problem, device: str = "cpu") -> None:
         self.axes = len(problem.workload.grid)
         self.padding = [before for before, _ in problem.workload.padding]
         if any(before != after for before, after in problem.workload.padding):
             raise CannotExpressError("asymmetric padding")
         self.conv = (torch.nn.functional.conv1d, torch.nn.functional.conv2d)[self.axes - 1]
-        super().__init__(torch, problem)
+        super().__init__(torch, problem, device)
 
     def encode(self, array: np.ndarray) -> np.ndarray:
         return np.moveaxis(array, -1, 1)
@@ -168,12 +197,16 @@ class _Recurrent(_Network):
         shape = self.problem.machine.weight.shape
         return from_windows(shape, self.problem.bounds, self.problem.workload.time_block, far, near)
 
-    def compile(self) -> None:
+    @property
+    def whole(self) -> bool:  # type: ignore[override]
+        return self.problem.machine.partition.count(self.problem.workload.grid) <= _UNROLLED
+
+    def compile(self, **options: Any) -> None:
         """Compile the whole loop if it is short, else its body."""
-        if self.problem.machine.partition.count(self.problem.workload.grid) <= _UNROLLED:
-            super().compile()
+        if self.whole:
+            super().compile(**options)
         else:
-            self.step = self.torch.compile(self.step, dynamic=False)  # type: ignore[method-assign]
+            self.step = self.torch.compile(self.step, dynamic=False, **options)  # type: ignore[method-assign]
 
     def windows(self, x: Any, size: int) -> Any:
         """(batch, time, channel) -> (batch, time - size + 1, size * channel), oldest position first."""
@@ -209,13 +242,18 @@ class _Recurrent(_Network):
         return torch.cat(done, 1)
 
 
-def _competitor(name: str, network: _Network, compiled: bool) -> Competitor:
-    grad = network.torch.autograd.grad
+def _competitor(name: str, network: _Network, compiled: bool = False, remark: str = "") -> Competitor:
+    grad, mark = network.torch.autograd.grad, network.mark
+    finish = finisher(network.torch, network.problem.backend)
 
     def forward() -> Any:
+        if mark is not None:
+            mark()
         return network.run(*network.leaves)
 
     def gradient() -> Any:
+        if mark is not None:
+            mark()
         for leaf in network.leaves:
             leaf.grad = None
         z = network.run(*network.leaves)
@@ -228,10 +266,10 @@ def _competitor(name: str, network: _Network, compiled: bool) -> Competitor:
         return Results(network.decode(network.host(z)), network.decode(by_y0), network.join(by_weights))
 
     if compiled:  # its backward is one function that frees what it used: no part of it can be run again
-        return Competitor(name, gradient, forward, results=results)
+        return Competitor(name, gradient, forward, results=results, finish=finish, remark=remark)
     return Competitor(
         name, gradient, forward,
         backward=lambda z: grad(z, network.y0, network.seed, retain_graph=True),
         pullback=lambda z: grad(z, network.leaves, network.seed, retain_graph=True),
-        results=results,
+        results=results, finish=finish,
     )  # fmt: skip

@@ -4,6 +4,12 @@ The first six are those of the paper's Table 1 (arXiv:2204.12786), where 5 block
 ("small") and 5 blocks of 32 units on 32 samples ("medium"); sequences have 16 positions, kernels 7 taps. The
 others are longer, deeper, wider or two-dimensional.
 
+There are two tables of sizes. ``"cpu"`` is the paper's, with larger machines that keep one core busy for
+milliseconds. ``"gpu"`` has the same names: the small machines as they are (launching them is the cost), the medium
+ones with batches, the large ones with batches and widths that fill a GPU of a data centre. Its largest arrays are
+those of dense-large (y of 134 MB, a weight of 268 MB in single precision) and of conv2d and rec-wide (y of 168 and
+201 MB); a gradient is 0.7, 0.3 and 1.1 Tflop there.
+
 Every workload is tanh, has no bias, gets a full-width random ``y0`` (an input to every block, not to the first
 one only), no ``z0``, and a full-width random seed on z. So every block and every live weight matters in both
 directions, and no competitor can leave out a part of the work.
@@ -12,15 +18,16 @@ directions, and no competitor can leave out a part of the work.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from ..arrays import Array, Backend, near, pick_backend
 from ..machines import ConvMachine, DenseMachine, Machine, RecurrentMachine
 
-__all__ = ["WORKLOADS", "Workload", "pick_workloads"]
+__all__ = ["GPU_WORKLOADS", "SIZES", "WORKLOADS", "Workload", "pick_workloads"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,14 @@ class Workload:
     @property
     def channels(self) -> int:
         return sum(self.sizes)
+
+    def __str__(self) -> str:
+        """Say it in words: blocks, grid, batch."""
+        widths = set(self.sizes)
+        own = f"{len(self.sizes)} blocks of {widths.pop()}" if len(widths) == 1 else f"blocks {self.sizes}"
+        grid = [f"length {self.grid[0]}"] if len(self.grid) == 1 else [" × ".join(map(str, self.grid))]
+        memory = [f"memory {self.memory}", f"time block {self.time_block}"] if self.kind == "recurrent" else []
+        return ", ".join(word for word in (own, *grid, *memory, f"batch {self.batch}") if word)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -116,18 +131,41 @@ WORKLOADS: tuple[Workload, ...] = (
 )
 """All workloads, in the order of the tables."""
 
+GPU_WORKLOADS: tuple[Workload, ...] = (
+    Workload("dense-small", "dense", (2,) * 5, 2),
+    Workload("dense-medium", "dense", (32,) * 5, 8192),
+    Workload("conv-small", "conv", (2,) * 5, 2, (16,), ((3, 3),)),
+    Workload("conv-medium", "conv", (32,) * 5, 1024, (16,), ((3, 3),)),
+    Workload("rec-small", "recurrent", (2,) * 5, 2, (16,), memory=6, time_block=5),
+    Workload("rec-medium", "recurrent", (32,) * 5, 1024, (16,), memory=6, time_block=5),
+    Workload("rec-small-t1", "recurrent", (2,) * 5, 2, (16,), memory=6),
+    Workload("rec-medium-t1", "recurrent", (32,) * 5, 1024, (16,), memory=6),
+    Workload("dense-deep", "dense", (8,) * 32, 4096),
+    Workload("dense-large", "dense", (1024,) * 8, 4096, large=True),
+    Workload("conv1d-long", "conv", (16,) * 6, 256, (256,), ((3, 3),), large=True),
+    Workload("conv2d", "conv", (64,) * 5, 32, (64, 64), ((1, 1), (1, 1)), large=True),
+    Workload("rec-long", "recurrent", (8,) * 4, 2048, (256,), memory=6),
+    Workload("rec-wide", "recurrent", (512,) * 3, 512, (64,), memory=2, large=True),
+)
+"""The same machines in sizes that fill a GPU."""
 
-def pick_workloads(ids: Sequence[str] | None = None) -> tuple[Workload, ...]:
-    """Return the workloads with these ids, or all of them.
+SIZES: Mapping[str, tuple[Workload, ...]] = MappingProxyType({"cpu": WORKLOADS, "gpu": GPU_WORKLOADS})
+"""The tables of sizes, by name."""
+
+
+def pick_workloads(ids: Sequence[str] | None = None, sizes: str = "cpu") -> tuple[Workload, ...]:
+    """Return the workloads with these ids, or all of them, in one of the tables of sizes.
 
     Raises
     ------
     ValueError
-        For an id that is unknown; the message lists near ones.
+        For an id or a table that is unknown; the message lists near ones.
     """
+    if sizes not in SIZES:
+        raise ValueError(f"sizes {sizes!r} is unknown; {near(sizes, SIZES)}")
     if not ids:
-        return WORKLOADS
-    by_id = {w.id: w for w in WORKLOADS}
+        return SIZES[sizes]
+    by_id = {w.id: w for w in SIZES[sizes]}
     for word in ids:
         if word not in by_id:
             raise ValueError(f"workload {word!r} is unknown; {near(word, by_id)}")
