@@ -36,7 +36,7 @@ def curved_cases(draw, orders, gain=0, dtypes=("float64",)):
 
 def settled(case, backend):
     """The case with the activations that a backend has, for all backends to compute the same."""
-    return case if case.linear else case.with_(activation=case.names(backend))
+    return case if case.linear else case.with_(activation=case.names())
 
 
 def signal(case, blocks, rng, size=1.0):

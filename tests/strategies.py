@@ -47,12 +47,10 @@ class Case:
     def linear(self) -> bool:
         return isinstance(self.activation, SimpleNamespace)
 
-    def names(self, backend) -> tuple:
-        """The activation of each block; the exact gelu needs an erf, which not every library has."""
+    def names(self) -> tuple:
+        """The activation of each block."""
         given = self.activation
-        names = (given,) * len(self.order.sizes) if isinstance(given, str) else given
-        swap = "gelu_tanh" if backend.name not in ("numpy", "cupy") else "gelu"
-        return tuple(swap if name == "gelu" else name for name in names)
+        return (given,) * len(self.order.sizes) if isinstance(given, str) else tuple(given)
 
     def numbers(self) -> SimpleNamespace:
         """Draw all arrays on the host, in a fixed order and in float64, then cast."""
@@ -98,7 +96,7 @@ class Case:
         return mk.GridMachine(order.sizes, activation, **more, **shared)
 
     def _activation(self, backend):
-        names = self.names(backend)
+        names = self.names()
         return names[0] if isinstance(self.activation, str) else list(names)
 
     def oracle(self, backend, numbers) -> Oracle:
@@ -109,7 +107,7 @@ class Case:
 
         sigma = None
         if not self.linear:
-            sigma = [(a.value, a.derivative, a.second) for a in map(get_activation, self.names(backend))]
+            sigma = [(a.value, a.derivative, a.second) for a in map(get_activation, self.names())]
         return Oracle(
             self.order, wide(numbers.weight), self.batch, self.grid, wide(numbers.bias), sigma, wide(numbers.slope),
             wide(numbers.y0), wide(numbers.z0),

@@ -50,6 +50,10 @@ def test_the_backend_is_read_from_the_array(backend, xp):
     assert backend_of(zeros) == backend
     assert dtype_name(zeros) == "float32"
     assert precision(zeros, "zeros") == "single"
+    for made, want in ((backend.eye(2, zeros.dtype), np.eye(2)), (backend.arange(3), np.arange(3))):
+        assert backend_of(made) == backend
+        assert np.array_equal(to_host(made), want)
+    assert dtype_name(backend.eye(2, zeros.dtype)) == "float32"
     assert dtype_name(real(backend.from_host(np.ones(2) * 1j))) == "float64"
 
 

@@ -21,7 +21,7 @@ def look(w, step, change, size=1.0, exact=False):
     """Show one number per sample as change and as size; the iterate is the step."""
     change = np.atleast_1d(np.asarray(change, float))[None]
     size = np.broadcast_to(np.asarray(size, float), change.shape)
-    return w.see(step, np.full((change.shape[1], 1), float(step)), change, size, exact)
+    return w.see(step, np.full((change.shape[1], 1), float(step)), change, size, exact=exact)
 
 
 @pytest.mark.parametrize("every", [1, 4])

@@ -51,7 +51,7 @@ def _flat(y: Array, level: float) -> Array:
 def relu(y: Array) -> Array:
     xp = namespace(y)
     if xp.isdtype(y.dtype, "real floating"):
-        return xp.maximum(y, xp.zeros((), dtype=y.dtype, device=y.device))
+        return xp.maximum(y, 0.0)
     return _pick(y, y, _flat(y, 0.0))
 
 

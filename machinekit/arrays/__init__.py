@@ -5,8 +5,9 @@ disagree; nothing is ever moved or cast silently. This is the only place, beside
 where the name ``cupy`` appears.
 """
 
-from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, erfc, every, namespace, real, to_host
+from .backend import NUMPY, Array, Backend, astype, backend_of, dtype_name, every, namespace, real, to_host
 from .checks import DTYPES, as_array, check_alike, common_backend, integer, near, plainly_alike, precision
+from .erf import erfc
 from .fresh import Slab, add_to, plus, product
 from .pick import pick_backend
 from .products import Buffer, products_into, sum_of_products

@@ -17,7 +17,6 @@ __all__ = [
     "astype",
     "backend_of",
     "dtype_name",
-    "erfc",
     "every",
     "namespace",
     "real",
@@ -53,8 +52,8 @@ class Backend:
         return self.name if self.device is None else f"{self.name} on {self.device}"
 
     def context(self) -> Any:
-        """Return a context in which new arrays land on this device."""
-        return self.device if self.name == "cupy" else nullcontext()
+        """Return a context in which new arrays land on this device; each its own, for it restores what it found."""
+        return self.xp.cuda.Device(self.device.id) if self.name == "cupy" else nullcontext()
 
     def dtype(self, name: str) -> Any:
         """Return this library's dtype of the given name."""
@@ -67,6 +66,20 @@ class Backend:
             with self.context():
                 return self.xp.zeros(shape, dtype=dtype)
         return self.xp.zeros(shape, dtype=dtype, device=self.device)
+
+    def eye(self, size: int, dtype: Any) -> Array:
+        """Return the identity matrix on this device; `dtype` is one of this library."""
+        if self.name in ("numpy", "cupy"):
+            with self.context():
+                return self.xp.eye(size, dtype=dtype)
+        return self.xp.eye(size, dtype=dtype, device=self.device)
+
+    def arange(self, count: int) -> Array:
+        """Return the integers 0, 1, …, count − 1 on this device."""
+        if self.name in ("numpy", "cupy"):
+            with self.context():
+                return self.xp.arange(count)
+        return self.xp.arange(count, device=self.device)
 
     def from_host(self, array: np.ndarray, dtype: str | None = None) -> Array:
         """Copy a host array to this device, cast to `dtype` when one is given."""
@@ -147,24 +160,3 @@ def to_host(array: Array) -> np.ndarray:
 def every(mask: Array) -> bool:
     """Tell whether all entries of a bool array hold: one number is copied to the host, explicitly."""
     return bool(mask.all()) if isinstance(mask, np.ndarray) else bool(to_host(backend_of(mask).xp.all(mask)))
-
-
-def erfc(array: Array) -> Array:
-    """Return the complementary error function, for the libraries that have one.
-
-    Raises
-    ------
-    TypeError
-        Where the library has none: complex arrays on CuPy, any array elsewhere.
-    """
-    home = backend_of(array)
-    if home.name == "numpy":
-        from scipy import special
-
-        return special.erfc(array)
-    if home.name == "cupy" and not dtype_name(array).startswith("complex"):
-        return importlib.import_module("cupyx.scipy.special").erfc(array)
-    raise TypeError(
-        f"{home.name} has no erf of {dtype_name(array)} arrays, which the exact gelu needs; "
-        "use activation='gelu_tanh', or NumPy arrays"
-    )

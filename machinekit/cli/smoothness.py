@@ -21,10 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compute, check, print and draw; see `machinekit.smoothness.vgg_report`."""
+    """Compute, check, print and draw; see `machinekit.smoothness.vgg_report`. Of the backend nothing is needed."""
+    from ..arrays import pick_backend
     from ..figures import require_matplotlib
     from ..smoothness import vgg_report
 
+    pick_backend(arguments.backend)
     require_matplotlib()
     folder: Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, backend_of, dtype_name, framed, namespace, real, taps
+from ..arrays import Array, backend_of, framed, namespace, real, taps
 from ..records import Cotangent, State, Tangent
 from .op import Linear
 from .pooling import Pool
@@ -101,8 +101,12 @@ class AvgPool(Linear, Pool):
         return Cotangent((on_batch(self._back(part, grid), self._batch(seed)),), {}, (y,))
 
     def _mean(self, x: Array) -> Array:
-        g, grid = self.geometry, tuple(x.shape[1:-1])
-        count, start, stops = self._edges(grid)
+        return self._sums(x) * self._weights(x, tuple(x.shape[1:-1]))
+
+    def _sums(self, x: Array) -> Array:
+        """Return the sums of all windows, zero outside the grid."""
+        g = self.geometry
+        count, start, stops = self._edges(tuple(x.shape[1:-1]))
         part = framed(x, start, stops)
         for axis in range(g.axes):
             first, *others = _line(axis, count[axis], g.size[axis], g.stride[axis])
@@ -110,18 +114,14 @@ class AvgPool(Linear, Pool):
             for tap in others[1:]:
                 total += part[tap]
             part = total
-        return part * self._weights(x, grid)
+        return part
 
     def _weights(self, x: Array, grid: Sequence[int]) -> Any:
         """Return 1 / N, a number or an array of shape (*count, 1)."""
         g = self.geometry
         if self.count_padding or not any(map(sum, g.padding)):
             return 1.0 / math.prod(g.size)
-        entries = np.ones(())
-        for n, k, s, (before, _), m in zip(grid, g.size, g.stride, g.padding, g.count(grid), strict=True):
-            low = s * np.arange(m) - before
-            entries = np.multiply.outer(entries, np.minimum(low + k, n) - np.maximum(low, 0))
-        return backend_of(x).from_host(1.0 / entries[..., None], dtype_name(real(x)))
+        return 1.0 / self._sums(backend_of(x).zeros((1, *grid, 1), real(x).dtype) + 1.0)
 
 
 def _line(axis: int, count: int, size: int, stride: int) -> list[tuple]:

@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import numpy as np
-
 from ..arrays import Array, astype, backend_of, framed, namespace, real, taps
 from ..errors import DerivativeError
 from ..records import Cotangent, State, Tangent
@@ -66,7 +64,7 @@ class MaxPool(Pool):
         each = self._taps(count)
         padded = any(map(sum, self.geometry.padding))
         best = xp.full_like(wide[each[0]], -math.inf) if padded else astype(wide[each[0]])
-        place = self._first(x, count)
+        place = self._first(best, x.shape[1:-1])
         for k in range(0 if padded else 1, len(each)):
             entry = wide[each[k]]
             # not (entry ≤ best) holds for a NaN entry too; a NaN that is there already stays
@@ -118,11 +116,14 @@ class MaxPool(Pool):
         g = self.geometry
         return taps(count, g.size, g.stride, g.dilation)
 
-    def _first(self, x: Array, count: Sequence[int]) -> Array:
+    def _first(self, best: Array, grid: Sequence[int]) -> Array:
         """Return the first place inside the grid of each window: where all is −∞, that is the largest."""
-        g = self.geometry
-        place = np.zeros((), dtype=np.int32)
-        for k, s, (before, _), m in zip(g.size, g.stride, g.padding, count, strict=True):
-            place = np.add.outer(place * k, np.maximum(before - s * np.arange(m), 0))
-        host = np.broadcast_to(place[..., None], (x.shape[0], *count, x.shape[-1]))
-        return backend_of(x).from_host(host, "int32" if math.prod(g.size) > 127 else "int8")
+        g, home = self.geometry, backend_of(best)
+        place = home.zeros(tuple(best.shape), "int32" if math.prod(g.size) > 127 else "int8")
+        if not any(map(sum, g.padding)):
+            return place
+        count, start, stops = self._edges(grid)
+        inside = framed(home.zeros((1, *grid, 1), "float32") + 1.0, start, stops)
+        for k, tap in reversed(list(enumerate(self._taps(count)))):
+            place = home.xp.where(inside[tap] > 0, home.xp.full_like(place, k), place)
+        return place

@@ -98,9 +98,7 @@ class CirculantOperator(Known):
 
     def dense(self) -> Array:
         """Return the zero-padded W as a matrix of shape (unknowns in, unknowns out)."""
-        xp = namespace(self.kernel)
-        more = {} if xp is np else {"device": self.kernel.device}
-        return self.product(xp.eye(self.unknowns, dtype=self.kernel.dtype, **more))
+        return self.product(backend_of(self.kernel).eye(self.unknowns, self.kernel.dtype))
 
     def _turned(self) -> CirculantOperator:
         xp, axes = namespace(self.kernel), len(self.grid)
@@ -185,8 +183,7 @@ class CirculantOperator(Known):
         """Return M of shape (frequencies of half the spectrum, in, out)."""
         xp = namespace(self.kernel)
         symbol = self._symbol(_embedded(self.kernel) if self._complex else self.kernel, True)
-        more = {} if xp is np else {"device": symbol.device}
-        eye = xp.eye(symbol.shape[-1], dtype=symbol.dtype, **more)
+        eye = backend_of(symbol).eye(symbol.shape[-1], symbol.dtype)
         return 2.0 * xp.linalg.inv((1.0 + alpha) * eye - alpha * symbol) - eye
 
     def _turned_fold(self, other: Array) -> Array:

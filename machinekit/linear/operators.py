@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from scipy import linalg
 
-from ..arrays import Array, namespace, to_host
+from ..arrays import Array, backend_of, namespace, to_host
 
 __all__ = ["DenseOperator", "Known", "Operator", "best_step"]
 
@@ -220,7 +220,7 @@ class DenseOperator(Known):
             matrix *= 2.0
             matrix.flat[:: self.unknowns + 1] -= 1.0
             return np.ascontiguousarray(matrix)
-        eye = xp.eye(self.unknowns, dtype=self.kernel.dtype, device=self.kernel.device)
+        eye = backend_of(self.kernel).eye(self.unknowns, self.kernel.dtype)
         return 2.0 * xp.linalg.inv((1.0 + alpha) * eye - alpha * self.kernel) - eye
 
     @cached_property

@@ -72,7 +72,7 @@ class _Mixing:
         self._steps = home.zeros((samples, history, length), like.dtype)
         self._residuals = home.zeros((samples, history, length), like.dtype)
         self._gram = home.zeros((samples, history, history), like.dtype)
-        self._eye = home.from_host(np.eye(history), dtype_name(like))
+        self._eye = home.eye(history, like.dtype)
         eps = float(np.finfo(dtype_name(like)).eps)
         self._ridge = max(_RIDGE, _RIDGE_UNITS * eps)
         self._history, self._count = history, 0

@@ -69,7 +69,7 @@ def bicgstab(
         rows.fit(image)
         apply = shifted(problem.linearise(s), rows)
         start, core = rows.pack(s), BiCGStab(rows.pack(image) - rows.pack(s))
-        while not watch.see(spent, s, rows.sizes(core.r), sizes(s), exact=True) and spent + 3 <= limit:
+        while not watch.see(spent, s, *rows.sizes_of(core.r, beside=s), exact=True) and spent + 3 <= limit:
             spent += _run(core, apply, rows, start, watch, limit - spent - 1)
             s = pick(watch.open, rows.unpack(start + core.x), s)
             core.replace(rows.pack(problem.image(s)) - rows.pack(s))
@@ -95,9 +95,9 @@ def _run(
     core.broken[:] = False
     for spent in range(2, budget + 1, 2):
         active = watch.open & ~core.broken
-        size = rows.sizes(start + core.x)
+        size, rest = rows.sizes_of(start + core.x, core.r)
         wanted = np.maximum(watch.atol + watch.rtol * size, watch.floor * size)
-        active &= ~np.all(rows.sizes(core.r) <= _MARGIN * wanted, axis=0)
+        active &= ~np.all(rest <= _MARGIN * wanted, axis=0)
         if not active.any():
             return spent - 2
         core.step(apply, active)

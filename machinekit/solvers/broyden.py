@@ -106,7 +106,7 @@ class _Inverse:
         theta = xp.where(xp.abs(ratio) < _LEAST, (1.0 - _LEAST * side) / (1.0 - ratio), xp.ones_like(ratio))
         below = (1.0 - theta) * square + theta * below
         u = theta * (d - moved) / xp.where(below == 0, xp.ones_like(below), below)
-        good = to_rows(known, d) & (below != 0)
+        good = below != 0 if known.all() else to_rows(known, d) & (below != 0)
         good = good & xp.all(xp.isfinite(u) & xp.isfinite(v), axis=1, keepdims=True)
         slot = self._count % self._history
         self._count += 1

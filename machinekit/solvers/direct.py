@@ -9,7 +9,7 @@ from .problem import BlockProblem
 from .record import Outcome
 from .rows import pick
 from .small import solve_each
-from .watch import sizes, tightest
+from .watch import sizes, sizes_of, tightest
 
 __all__ = ["active_set", "direct"]
 
@@ -103,7 +103,7 @@ def active_set(
     with np.errstate(all="ignore"):
         piece = _Piece(problem, s)
         steps += 1
-        residual, size = sizes(piece.image - s), sizes(s)
+        residual, size = sizes_of(piece.image - s, s)
         unit = np.maximum(residual, size)
         finite = np.all(np.isfinite(residual) & np.isfinite(size), axis=0)
         status[np.all(residual <= floor * size, axis=0)] = "direct"
@@ -116,7 +116,7 @@ def active_set(
             solved = _solve(problem, piece.slope, piece.slope * problem.b + piece.offset, where)
             next_ = _Piece(problem, solved)
             steps[open_] += 1
-            after, extent = sizes(next_.image - solved), sizes(solved)
+            after, extent = sizes_of(next_.image - solved, solved)
             rounded = np.all(after <= floor * extent, axis=0)
             better = open_ & (rounded | (tightest(after, unit) < tightest(residual, unit)))
             settled = better & (rounded | piece.same(next_, _SAME * eps))
@@ -165,15 +165,22 @@ def _solve(problem: BlockProblem, slope: Array, right: Array, where: np.ndarray)
         return right
     xp, home = namespace(right), backend_of(right)
     kernel = xp.permute_dims(problem.operator.dense(), (1, 0))
-    eye = home.from_host(np.eye(unknowns), dtype_name(right))
+    eye = home.eye(unknowns, right.dtype)
+    every = where.size == samples
     each = max(_BYTES // (8 * unknowns * unknowns * (2 if dtype_name(right).startswith("complex") else 1)), 1)
     parts = [right]
     for first in range(0, where.size, each):
-        rows = home.from_host(where[first : first + each])
-        d, c = xp.take(slope, rows, axis=0), xp.take(right, rows, axis=0)
+        if every:
+            last = min(first + each, samples)
+            d, c = slope[first:last, :], right[first:last, :]
+        else:
+            rows = home.from_host(where[first : first + each])
+            d, c = xp.take(slope, rows, axis=0), xp.take(right, rows, axis=0)
         # (rows, out, 1) * (out, in): W s is s @ kernel
         matrices = eye - xp.expand_dims(d, axis=2) * kernel
         parts.append(xp.squeeze(solve_each(matrices, xp.expand_dims(c, axis=2)), axis=2))
+    if every:
+        return xp.concat(parts[1:], axis=0)
     order = np.arange(samples)
     order[where] = samples + np.arange(where.size)
     return xp.take(xp.concat(parts, axis=0), home.from_host(order), axis=0)

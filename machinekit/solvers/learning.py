@@ -11,7 +11,7 @@ from ..arrays import Array, astype
 from .problem import FixedPoint
 from .record import Outcome
 from .rows import Rows, pick
-from .watch import Watch, sizes
+from .watch import Watch
 
 __all__ = ["Learner", "learn"]
 
@@ -52,7 +52,7 @@ def learn(
             fresh = rows.fit(image)
             x = rows.pack(s)
             f = rows.pack(image) - x
-            if watch.see(step, s, rows.sizes(f), sizes(s), exact=True) or step == limit:
+            if watch.see(step, s, *rows.sizes_of(f, beside=s), exact=True) or step == limit:
                 break
             if learner is None:
                 learner = make(f)

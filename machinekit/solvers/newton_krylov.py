@@ -72,10 +72,10 @@ def newton_krylov(
         while True:
             rows.fit(image)
             f = rows.pack(image) - rows.pack(s)
-            size = rows.sizes(f)
-            if watch.see(spent, s, size, sizes(s), exact=True) or spent + 3 > limit:
+            size, extent = rows.sizes_of(f, beside=s)
+            if watch.see(spent, s, size, extent, exact=True) or spent + 3 > limit:
                 return watch.outcome(s, "newton-krylov")
-            wanted = _ENOUGH * np.maximum(watch.atol + watch.rtol * sizes(s), watch.floor * sizes(s))
+            wanted = _ENOUGH * np.maximum(watch.atol + watch.rtol * extent, watch.floor * extent)
             wanted = np.maximum(wanted, _forcing(size, last) * size)
             last = size
             d, used = _direction(shifted(problem.linearise(s), rows), f, rows, wanted, watch.open, limit - spent - 1)

@@ -7,7 +7,7 @@ import numpy as np
 from ..arrays import Array, astype
 from .problem import FixedPoint
 from .record import Outcome
-from .watch import Watch, sizes
+from .watch import Watch, sizes_of
 
 __all__ = ["picard"]
 
@@ -65,7 +65,7 @@ def picard(
         for step in range(1, limit + 1):
             new = _step(problem, s, damping)
             change, s = new - s, new
-            if watch.see(step, s, sizes(change), sizes(s)):
+            if watch.see(step, s, *sizes_of(change, s)):
                 break
     return watch.outcome(s, "picard")
 

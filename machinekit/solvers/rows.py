@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import Array, astype, backend_of, dtype_name, namespace
-from .watch import sizes
+from .watch import sizes, sizes_of
 
 __all__ = ["Rows", "inner", "pick", "to_rows"]
 
@@ -83,9 +83,17 @@ class Rows:
 
     def sizes(self, a: Array) -> np.ndarray:
         """Return what `sizes` says of the rows that were packed, of shape (parts, samples)."""
+        return self.sizes_of(a)[0]
+
+    def sizes_of(self, *packed: Array, beside: Array | None = None) -> list[np.ndarray]:
+        """Return `sizes` of several that were packed, and of one that was not, by one copy from a device."""
+        others = () if beside is None else (beside,)
         if not self.complex and not self._units:
-            return sizes(a)
-        return np.concatenate([sizes(part) for part in self._parts(a)]) * 2.0**self._powers
+            return list(sizes_of(*packed, *others))
+        each = len(self._parts(packed[0]))
+        found = sizes_of(*(part for a in packed for part in self._parts(a)), *others)
+        own = [np.concatenate(found[k * each : (k + 1) * each]) * 2.0**self._powers for k in range(len(packed))]
+        return [*own, *found[each * len(packed) :]]
 
     def _parts(self, a: Array) -> list[Array]:
         n = self._unknowns

@@ -77,10 +77,13 @@ class Safeguard:
     def _measure(self, dx: Array, df: Array, again: np.ndarray, grown: np.ndarray) -> None:
         xp = namespace(dx)
         along, square = -inner(dx, df), inner(df, df)
-        known = (along > 0) & xp.isfinite(along) & xp.isfinite(square) & (square > 0) & ~to_rows(again, dx)
+        known = (along > 0) & xp.isfinite(along) & xp.isfinite(square) & (square > 0)
+        if again.any():
+            known = known & ~to_rows(again, dx)
         one = xp.ones_like(square)
         beta = xp.where(known, xp.where(known, along, one) / xp.where(known, square, one), self.beta)
-        beta = xp.where(to_rows(grown, dx) & (beta > 0.5 * self.beta), 0.5 * self.beta, beta)
+        if grown.any():
+            beta = xp.where(to_rows(grown, dx) & (beta > 0.5 * self.beta), 0.5 * self.beta, beta)
         self.beta = xp.where(beta > 1.0, one, xp.where(beta < _LEAST, _LEAST * one, beta))
 
 

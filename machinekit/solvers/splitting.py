@@ -14,7 +14,7 @@ import numpy as np
 from ..arrays import Array
 from .problem import BlockProblem
 from .record import Outcome
-from .watch import Watch, sizes, sizes_unguarded
+from .watch import Watch, sizes_of
 
 __all__ = ["forward_backward", "peaceman_rachford"]
 
@@ -80,7 +80,7 @@ def _iterate(u: Array, c: Array, fold: Any, mirror: Callable[..., Array], watch:
         if watch.due(step):
             change = np.subtract(new, u, out=u) if plain else new - u
             u, other = new, u
-            if watch.see(step, u, sizes_unguarded(change), sizes_unguarded(u)):
+            if watch.see(step, u, *sizes_of(change, u)):
                 break
         else:
             u, other = new, u
@@ -152,9 +152,10 @@ def _descend(problem: BlockProblem, alpha: float, rtol: float, atol: float, limi
         x += (1.0 - alpha) * s
         new = problem.prox(x, alpha)
         if watch.due(step):
-            change = sizes(new - s)
+            with np.errstate(over="ignore"):
+                change, size = sizes_of(new - s, new)
             s = new
-            if watch.see(step, s, change, sizes(s)):
+            if watch.see(step, s, change, size):
                 break
             total = change.max(axis=0, initial=0.0)
             if np.any(watch.open & (total > _GROWN * least)):

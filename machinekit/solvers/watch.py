@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import Array, astype, backend_of, dtype_name, namespace, to_host
 from .record import Outcome
 
-__all__ = ["Watch", "sizes", "sizes_unguarded", "tightest", "write_rows"]
+__all__ = ["Watch", "sizes", "sizes_of", "sizes_unguarded", "tightest", "write_rows"]
 
 _FLOOR = 4.0
 """Changes of so many units of rounding say that there is nothing left to gain."""
@@ -39,9 +39,24 @@ def sizes_unguarded(a: Array) -> np.ndarray:
         if a.dtype != np.float64 and squares.size and not _within(squares):
             squares = np.einsum("ij,ij->i", a, a, dtype=float)
         return np.sqrt(squares, dtype=float)[None]
-    xp = namespace(a)
-    parts = (xp.real(a), xp.imag(a)) if dtype_name(a).startswith("complex") else (a,)
-    return np.stack([_norms(to_host(part)) for part in parts])
+    if isinstance(a, np.ndarray):
+        return np.stack([_norms(a.real), _norms(a.imag)])
+    return sizes_of(a)[0]
+
+
+def sizes_of(*arrays: Array) -> tuple[np.ndarray, ...]:
+    """Return `sizes_unguarded` of several arrays of as many rows: from a device one small array is copied, once."""
+    if isinstance(arrays[0], np.ndarray):
+        return tuple(map(sizes_unguarded, arrays))
+    xp = namespace(arrays[0])
+    rows: list[Array] = []
+    counts: list[int] = []
+    for a in arrays:
+        parts = (xp.real(a), xp.imag(a)) if dtype_name(a).startswith("complex") else (a,)
+        rows += map(_norms_there, parts)
+        counts.append(len(parts))
+    host = to_host(xp.stack(rows)).astype(float)
+    return tuple(np.split(host, np.cumsum(counts)[:-1]))
 
 
 def tightest(change: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -67,6 +82,17 @@ def _norms(a: np.ndarray) -> np.ndarray:
     safe = np.where((scale > 0) & np.isfinite(scale), scale, 1.0)
     unit = a / safe[:, None]
     return safe * np.sqrt(np.sum(unit * unit, axis=1)) if a.size else scale
+
+
+def _norms_there(a: Array) -> Array:
+    """Return the 2-norms of rows, which may be of any size, where they are."""
+    xp = namespace(a)
+    if not a.shape[1]:
+        return xp.sum(a, axis=1)
+    scale = xp.max(xp.abs(a), axis=1, keepdims=True)
+    safe = xp.where((scale > 0) & xp.isfinite(scale), scale, xp.ones_like(scale))
+    unit = a / safe
+    return safe[:, 0] * xp.sqrt(xp.sum(unit * unit, axis=1))
 
 
 def _reached(change: np.ndarray, q: np.ndarray | None, tolerance: np.ndarray) -> np.ndarray:
@@ -122,7 +148,7 @@ class Watch:
         """Tell whether to look after this step, counted from 1."""
         return step == 1 or step % self.every == 0 or step >= self.limit
 
-    def see(self, step: int, iterate: Array, change: np.ndarray, size: np.ndarray, exact: bool = False) -> bool:
+    def see(self, step: int, iterate: Array, change: np.ndarray, size: np.ndarray, *, exact: bool = False) -> bool:
         """Look at the iterate after a step; return whether nothing is left to do.
 
         Parameters

@@ -27,6 +27,8 @@ class Evaluation:
     loss : Loss
     targets : array
     mask : bool array or None
+    count : int, optional
+        The number of samples that the mask counts, if loss, targets and mask have been checked: see `Loss.check`.
 
     Attributes
     ----------
@@ -59,9 +61,10 @@ class Evaluation:
     state: State
 
     def __init__(
-        self, base: Any, params: Mapping[str, Array], inputs: tuple, loss: Any, targets: Array, mask: Array | None
-    ) -> None:
-        self._given = (base, inputs)
+        self, base: Any, params: Mapping[str, Array], inputs: tuple, loss: Any, targets: Array, mask: Array | None,
+        count: int | None = None,
+    ) -> None:  # fmt: skip
+        self._given, self._known = (base, inputs), {} if count is None else {"count": count}
         self.params, self.loss, self.targets, self.mask = params, loss, targets, mask
         self.model = replace(base, params)
         self.state = solve(self.model, *inputs)
@@ -74,7 +77,7 @@ class Evaluation:
     def moved(self, params: Mapping[str, Array]) -> Evaluation:
         """Return the evaluation at other parameters."""
         base, inputs = self._given
-        return Evaluation(base, params, inputs, self.loss, self.targets, self.mask)
+        return Evaluation(base, params, inputs, self.loss, self.targets, self.mask, **self._known)
 
     @property
     def prediction(self) -> Array:
@@ -82,16 +85,21 @@ class Evaluation:
 
     @cached_property
     def count(self) -> int:
-        return count_samples(self.mask, tuple(self.prediction.shape[:-1]))
+        return self._known.get("count") or count_samples(self.mask, tuple(self.prediction.shape[:-1]))
+
+    def check(self) -> int:
+        """Look at the targets and the mask, once for all further evaluations; return `count`."""
+        self._known = {"count": self.loss.check(self.prediction, self.targets, self.mask)}
+        return self.count
 
     def value(self) -> Any:
         """Return the loss."""
-        return self.loss.value(self.prediction, self.targets, self.mask)
+        return self.loss.value(self.prediction, self.targets, self.mask, **self._known)
 
     @cached_property
     def seed(self) -> Array:
         """The gradient of the loss with respect to the prediction."""
-        return self.loss.gradient(self.prediction, self.targets, self.mask)
+        return self.loss.gradient(self.prediction, self.targets, self.mask, **self._known)
 
     @cached_property
     def cotangent(self) -> Cotangent:
@@ -126,7 +134,7 @@ class Evaluation:
                 f"the loss {self.loss!r} has no hessp, which second derivatives need; "
                 "give it a method hessp(p, t, d, mask) that returns its Hessian times d"
             )
-        return self.loss.hessp(self.prediction, self.targets, tangent.outputs[0], self.mask)
+        return self.loss.hessp(self.prediction, self.targets, tangent.outputs[0], self.mask, **self._known)
 
     def change(self, cotangent: Cotangent, tangent: Tangent, bend: Array | None) -> Cotangent:
         """Return the derivative of a pullback along a tangent, its seed changing by `bend`."""

@@ -15,14 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..arrays import Array, astype, backend_of, check_alike, dtype_name, namespace, near, plus, precision
 from ..graph.op import pullback_inputs
 from ..records import Cotangent, Tangent
 from .evaluation import Evaluation
 from .options import nonnegative
-from .samples import total
+from .samples import sum_of
 from .structure import partition_of
 
 __all__ = ["InputGradient", "InputPenalty", "counted", "input_gradient", "real_name"]
@@ -60,8 +58,8 @@ class InputPenalty(ABC):
         """Return the penalty as a Python float; complex if anything is."""
         if not self.strength:
             return 0.0
-        squares = ((w, sum(total(x * x) for x in pulled.inputs)) for w, pulled in self._pulled(at))
-        return 0.5 * self.strength / at.count * sum(w * square for w, square in squares)
+        squares = sum_of(w * (x * x) for w, pulled in self._pulled(at) for x in pulled.inputs)
+        return 0.5 * self.strength / at.count * squares
 
     def gradient_at(self, at: Evaluation) -> dict[str, Array]:
         """Return the gradient by name; {} for strength 0."""
@@ -160,12 +158,11 @@ class InputGradient(InputPenalty):
         p = at.prediction
         home = backend_of(p)
         if isinstance(self.of, str):
-            seed = np.ones(p.shape[-1])
+            given, first = home.zeros((p.shape[-1],), real_name(p)), 0
             partition = partition_of(at.model)
             if partition is not None:
-                last = next((block for block in reversed(partition.blocks) if block.stop > block.start), slice(0, 0))
-                seed[: last.start] = 0.0
-            given = home.from_host(seed, real_name(p))
+                first = next((block.start for block in reversed(partition.blocks) if block.stop > block.start), 0)
+            given[first:] = 1.0
         else:
             given = self.of
             check_alike("output", p, {"of": given})

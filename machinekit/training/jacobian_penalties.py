@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import backend_of
+from ..arrays import Array, Backend, backend_of
 from ..graph.op import pullback_inputs
 from ..machines.build import integer, read_generator
 from ..records import Cotangent
@@ -45,9 +45,8 @@ class JacobianNorm(InputPenalty):
         shape = tuple(p.shape)
         lead = self._lead(at)
         draw = self._units if self.projections is None else self._directions
-        for weight, seed in draw(shape, lead):
-            given = backend_of(p).from_host(np.array(np.broadcast_to(seed, shape)), real_name(p))
-            yield weight, pullback_inputs(at.model, at.state, (counted(at, given),))
+        for weight, seed in draw(backend_of(p), real_name(p), shape, lead):
+            yield weight, pullback_inputs(at.model, at.state, (counted(at, seed),))
 
     def _lead(self, at: Evaluation) -> int:
         """Return how many leading axes of the output are batch."""
@@ -61,21 +60,22 @@ class JacobianNorm(InputPenalty):
             )
         return self.batch_axes
 
-    def _units(self, shape: tuple[int, ...], lead: int) -> Iterator[tuple[float, np.ndarray]]:
-        """Yield the unit vectors of one sample's outputs."""
+    def _units(self, home: Backend, kind: str, shape: tuple[int, ...], lead: int) -> Iterator[tuple[float, Array]]:
+        """Yield the unit vectors of one sample's outputs, for every sample."""
         for place in np.ndindex(*shape[lead:]):
-            seed = np.zeros(shape[lead:])
-            seed[place] = 1.0
+            seed = home.zeros(shape, kind)
+            seed[(..., *place)] = 1.0
             yield 1.0, seed
 
-    def _directions(self, shape: tuple[int, ...], lead: int) -> Iterator[tuple[float, np.ndarray]]:
+    def _directions(self, home: Backend, kind: str, shape: tuple[int, ...], lead: int) -> Iterator[tuple[float, Array]]:
         """Yield random unit vectors, one for each sample; E ‖Jᵀ s‖² = ‖J‖_F²/m for s uniform on the sphere in R^m."""
         generator = np.random.default_rng(self.rng)
         own = tuple(range(lead, len(shape)))
         count = self.projections or 0
         for _ in range(count if math.prod(shape) else 0):
             seed = generator.standard_normal(shape)
-            yield math.prod(shape[lead:]) / count, seed / np.sqrt(np.sum(seed * seed, axis=own, keepdims=True))
+            unit = seed / np.sqrt(np.sum(seed * seed, axis=own, keepdims=True))
+            yield math.prod(shape[lead:]) / count, home.from_host(unit, kind)
 
 
 def jacobian_norm(

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, backend_of, dtype_name, to_host
+from ..arrays import Array, Backend, backend_of, dtype_name
 from ..graph.op import live_masks, parameters
+from .carrier import Carrier
 from .places import Places
 
 __all__ = ["Layout"]
@@ -53,6 +54,7 @@ class Layout:
             name: Places(tuple(array.shape), self.masks.get(name)) for name, array in self._references.items()
         }
         self.size = sum(places.count for places in self._places.values())
+        self._carrier: Carrier | None = None
 
     def pack(self, arrays: Mapping[str, Array]) -> np.ndarray:
         """Return θ from arrays by name, parameters or their cotangents.
@@ -75,22 +77,33 @@ class Layout:
                 raise ValueError(f"{name} has shape {tuple(arrays[name].shape)}; pass {tuple(reference.shape)}")
         some_complex = any("complex" in dtype_name(array) for array in arrays.values())
         theta, start = np.empty(self.size, np.complex128 if some_complex else np.float64), 0
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            self._away(backend_of(next(iter(arrays.values())))).pack(arrays, theta)
+            return theta
         for name, places in self._places.items():
-            places.gather(to_host(arrays[name]), theta[start : start + places.count])
+            places.gather(arrays[name], theta[start : start + places.count])
             start += places.count
         return theta
 
     def unpack(self, theta: np.ndarray, name: str = "theta") -> dict[str, Array]:
         """Return the parameters by name, in the model's library and precision, zero where dead; see `check`."""
         theta = self.check(theta, name)
+        words = {key: dtype_name(reference) for key, reference in self._references.items()}
+        if theta.dtype.kind == "c":
+            words = {key: _COMPLEX[word] for key, word in words.items()}
+        if not all(isinstance(array, np.ndarray) for array in self._references.values()):
+            return self._away(backend_of(next(iter(self._references.values())))).unpack(theta, words)
         found, start = {}, 0
-        for key, reference in self._references.items():
-            places, word, home = self._places[key], dtype_name(reference), backend_of(reference)
-            part = theta[start : start + places.count]
+        for key, places in self._places.items():
+            found[key] = places.scatter(theta[start : start + places.count], words[key])
             start += places.count
-            full = places.scatter(part, _COMPLEX[word] if theta.dtype.kind == "c" else word)
-            found[key] = full if home.name == "numpy" else home.from_host(full)
         return found
+
+    def _away(self, home: Backend) -> Carrier:
+        """Return what carries θ to the device where the parameters are, in one copy, and back."""
+        if self._carrier is None:
+            self._carrier = Carrier(self._places, home)
+        return self._carrier
 
     def check(self, theta: Any, name: str = "theta") -> np.ndarray:
         """Return `theta` if it is a vector of this layout, real or complex floating; `name` is its name in errors.

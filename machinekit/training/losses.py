@@ -11,10 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ..activations.smooth import logistic_pair, softplus
-from ..arrays import Array, astype, backend_of, dtype_name, namespace, near, real, to_host
+from ..arrays import Array, astype, backend_of, dtype_name, every, namespace, near, real
 from .options import positive
 from .samples import Samples, read_samples, total
 
@@ -42,7 +40,7 @@ class Loss(ABC):
     name: str
     _takes_labels = False
 
-    def value(self, p: Array, t: Array, mask: Array | None = None) -> Any:
+    def value(self, p: Array, t: Array, mask: Array | None = None, *, count: int | None = None) -> Any:
         """Return L as a Python float; complex if p or t is.
 
         Parameters
@@ -53,6 +51,9 @@ class Loss(ABC):
             Targets. `softmax_cross_entropy` also takes integer labels of shape (*batch, *grid).
         mask : bool array of shape (*batch, *grid), optional
             True = counted. A masked sample may hold anything, NaN included.
+        count : int, optional
+            What `check` has returned for these targets and this mask: neither is then looked at again, for which a
+            GPU would have to be waited for.
 
         Raises
         ------
@@ -61,27 +62,31 @@ class Loss(ABC):
         ValueError
             Shapes that disagree; no sample is counted; a counted target out of range.
         """
-        s = self._read(p, t, mask, None)
+        s = self._read(p, t, mask, None, count)
         return total(s.drop(self._terms(s.p, s.t))) / s.count
 
-    def gradient(self, p: Array, t: Array, mask: Array | None = None) -> Array:
+    def check(self, p: Array, t: Array, mask: Array | None = None) -> int:
+        """Raise what `value` raises; return how many samples are counted."""
+        return self._read(p, t, mask, None, None).count
+
+    def gradient(self, p: Array, t: Array, mask: Array | None = None, *, count: int | None = None) -> Array:
         """Return ∂L/∂p, of the shape, library and precision of p; exactly zero where masked.
 
         Parameters and exceptions are those of `value`.
         """
-        s = self._read(p, t, mask, None)
+        s = self._read(p, t, mask, None, count)
         return s.drop(self._slopes(s.p, s.t) / float(s.count))
 
-    def hessp(self, p: Array, t: Array, d: Array, mask: Array | None = None) -> Array:
+    def hessp(self, p: Array, t: Array, d: Array, mask: Array | None = None, *, count: int | None = None) -> Array:
         """Return ∂²L/∂p² d, of the shape, library and precision of p; exactly zero where masked.
 
         `d` is a direction of p, of its shape and precision; the rest as for `value`.
         """
-        s = self._read(p, t, mask, d)
+        s = self._read(p, t, mask, d, count)
         return s.drop(self._curves(s.p, s.t, s.d) / float(s.count))
 
-    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None) -> Samples:
-        return read_samples(p, t, mask, d, labels=self._takes_labels)
+    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None, count: int | None) -> Samples:
+        return read_samples(p, t, mask, d, labels=self._takes_labels, count=count)
 
     @abstractmethod
     def _terms(self, p: Array, t: Array) -> Array:
@@ -124,12 +129,12 @@ class _SoftmaxCrossEntropy(Loss):
     name: str = "softmax_cross_entropy"
     _takes_labels = True
 
-    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None) -> Samples:
-        s = super()._read(p, t, mask, d)
+    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None, count: int | None) -> Samples:
+        s = super()._read(p, t, mask, d, count)
         if not p.shape[-1]:
             raise ValueError(f"p has shape {tuple(p.shape)}, no channel to choose from; pass at least one")
         if "int" in dtype_name(s.t):
-            return Samples(s.p, s.drop(_one_hot(s.t, s.p)), s.d, s.count, s.keep)
+            return Samples(s.p, s.drop(_one_hot(s.t, s.p, count is None)), s.d, s.count, s.keep)
         return s
 
     def _terms(self, p: Array, t: Array) -> Array:
@@ -157,17 +162,15 @@ def _softmax(p: Array) -> Array:
     return e / xp.sum(e, axis=-1, keepdims=True)
 
 
-def _one_hot(labels: Array, p: Array) -> Array:
-    home = backend_of(p)
-    xp, channels = home.xp, p.shape[-1]
-    wide = astype(labels, xp.int64)
-    host = to_host(xp.reshape(xp.any((wide < 0) | (wide >= channels)), (1,)))
-    if host.item():
+def _one_hot(labels: Array, p: Array, check: bool) -> Array:
+    home, channels = backend_of(p), p.shape[-1]
+    wide = astype(labels, home.dtype("int64"))
+    if check and not every((wide >= 0) & (wide < channels)):
         raise ValueError(
             f"t holds labels outside 0 … {channels - 1}, the {channels} channels of p; "
             "mend the labels, or mask those samples"
         )
-    hit = wide[..., None] == home.from_host(np.arange(channels))
+    hit = wide[..., None] == home.arange(channels)
     return astype(hit, real(p).dtype)
 
 
@@ -180,12 +183,10 @@ class _Logistic(Loss):
 
     name: str = "logistic"
 
-    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None) -> Samples:
-        s = super()._read(p, t, mask, d)
-        xp = namespace(s.t)
+    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None, count: int | None) -> Samples:
+        s = super()._read(p, t, mask, d, count)
         level = real(s.t)
-        inside = to_host(xp.reshape(xp.all((level >= 0) & (level <= 1)), (1,)))
-        if not inside.item():
+        if count is None and not every((level >= 0) & (level <= 1)):
             raise ValueError(
                 "t has entries outside [0, 1] (or NaN), which are no probabilities; "
                 "rescale the targets, or mask those samples"

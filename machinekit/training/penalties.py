@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from .feedback_norm import FeedbackNorm, feedback_norm
 from .input_penalties import InputGradient, InputPenalty, input_gradient
 from .jacobian_penalties import JacobianNorm, jacobian_norm
 from .options import nonnegative
-from .samples import total
+from .samples import sum_of
 
 __all__ = [
     "L2",
@@ -78,7 +78,9 @@ class Penalty(ABC):
 
     def value(self, params: Parameters) -> Any:
         """Return the penalty as a Python float; complex if a parameter is."""
-        return self.strength * sum((self._form(name, params[name]) for name in self._select(params)), 0.0)
+        return (
+            0.5 * self.strength * sum_of(s for name in self._select(params) for s in self._squares(name, params[name]))
+        )
 
     def gradient(self, params: Parameters) -> dict[str, Array]:
         """Return the gradient by name: one array per parameter, zero where a parameter is not selected."""
@@ -109,8 +111,8 @@ class Penalty(ABC):
         return [name for name in params if any(_matches(name, word) for word in wanted)]
 
     @abstractmethod
-    def _form(self, name: str, w: Array) -> Any:
-        """Return the quadratic form of one parameter, without the strength, on the host."""
+    def _squares(self, name: str, w: Array) -> Iterable[Array]:
+        """Yield arrays whose entries add to twice the quadratic form of one parameter, without the strength."""
 
     @abstractmethod
     def _force(self, name: str, w: Array) -> Array:
@@ -125,8 +127,8 @@ def _matches(name: str, word: str) -> bool:
 class L2(Penalty):
     """½ λ Σ w², gradient λ w. Made by `l2`."""
 
-    def _form(self, name: str, w: Array) -> Any:
-        return 0.5 * total(w * w)
+    def _squares(self, name: str, w: Array) -> Iterable[Array]:
+        yield w * w
 
     def _force(self, name: str, w: Array) -> Array:
         return w + 0.0
@@ -143,6 +145,10 @@ class LagSmoothness(Penalty):
     """
 
     masks: Mapping[str, np.ndarray] | None = None
+    _there: dict[tuple, Array] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_there": {}}
 
     def bind(self, masks: Mapping[str, np.ndarray]) -> Self:
         """Return the penalty that leaves out the pairs of which one tap is dead in `masks`."""
@@ -157,12 +163,19 @@ class LagSmoothness(Penalty):
         for axis in range(w.ndim - 2):
             step = w[_from(axis, 1, None)] - w[_from(axis, 0, -1)]
             if live is not None:
-                both = backend_of(w).from_host(live[_from(axis, 1, None)] & live[_from(axis, 0, -1)])
-                step = xp.where(both, step, xp.zeros_like(step))
+                step = xp.where(self._both(name, live, axis, w), step, xp.zeros_like(step))
             yield axis, step
 
-    def _form(self, name: str, w: Array) -> Any:
-        return 0.5 * sum((total(step * step) for _, step in self._steps(name, w)), 0.0)
+    def _both(self, name: str, live: np.ndarray, axis: int, w: Array) -> Array:
+        """Return where two taps in a row are live, copied to where the weight is once."""
+        home, here = backend_of(w), (name, axis)
+        known = self._there.get(here)
+        if known is None or backend_of(known) != home:
+            known = self._there[here] = home.from_host(live[_from(axis, 1, None)] & live[_from(axis, 0, -1)])
+        return known
+
+    def _squares(self, name: str, w: Array) -> Iterable[Array]:
+        return (step * step for _, step in self._steps(name, w))
 
     def _force(self, name: str, w: Array) -> Array:
         xp = namespace(w)

@@ -26,6 +26,10 @@ class Places:
     ----------
     count : int
         How many there are.
+    size : int
+        How many entries the array has.
+    whole : bool
+        Whether all entries are live.
 
     Notes
     -----
@@ -34,16 +38,18 @@ class Places:
     """
 
     def __init__(self, shape: tuple[int, ...], mask: np.ndarray | None) -> None:
-        self.shape = shape
+        self.shape, self.size = shape, math.prod(shape)
+        self._live = mask
         self._index: np.ndarray | None = None
         # (rows, columns) of the array, and the run of the vector that they fill
         self._boxes: list[tuple[slice, slice, slice]] = []
         if mask is None:
-            self.count = math.prod(shape)
+            self.count, self.whole = self.size, True
             self.rows = (1, self.count)
             self._boxes = [(slice(0, 1), slice(0, self.count), slice(0, self.count))]
             return
         self.count = int(mask.sum())
+        self.whole = self.count == self.size
         table = mask.reshape(math.prod(shape[:-1]), shape[-1])
         self.rows = table.shape
         boxes = _boxes(table) if table.size else []
@@ -51,6 +57,10 @@ class Places:
             self._index = np.flatnonzero(mask)
         else:
             self._boxes = boxes
+
+    def index(self) -> np.ndarray:
+        """Return where the live entries lie in the flat array."""
+        return np.arange(self.size) if self._live is None else np.flatnonzero(self._live)
 
     def gather(self, array: np.ndarray, vector: np.ndarray) -> None:
         """Write the live entries into a vector of their number, casting them to its dtype."""

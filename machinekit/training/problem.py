@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import Array, astype, backend_of, namespace, plus
+from ..arrays import Array, astype, backend_of, namespace, plus, to_host
 from ..graph.op import check_op_kind, parameters, replace
 from .evaluation import Evaluation
 from .layout import Layout
-from .losses import get_loss
+from .losses import Loss, get_loss
 from .terms import Term, read_terms
 
 __all__ = ["Problem"]
@@ -46,6 +47,7 @@ class Problem:
         self._targets = _copy(targets, "targets")
         self._mask = None if mask is None else _copy(mask, "mask")
         self.terms = read_terms(penalties, self._layout)
+        self._count: int | None = None
 
     def __repr__(self) -> str:
         name = getattr(self._loss, "name", type(self._loss).__name__)
@@ -137,7 +139,11 @@ class Problem:
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """Return the pass at θ: the model, its state, and the loss's gradient when asked for; raises as `value`."""
-        return Evaluation(self._base, self.unpack(theta), self._inputs, self._loss, self._targets, self._mask)
+        params = self.unpack(theta)
+        at = Evaluation(self._base, params, self._inputs, self._loss, self._targets, self._mask, self._count)
+        if self._count is None and isinstance(self._loss, Loss):
+            self._count = at.check()
+        return at
 
     def strength_gradients(self, theta: np.ndarray) -> np.ndarray:
         """Return ∂²J/∂θ∂λ for the strengths λ of the penalties: the gradient of each at strength 1.
@@ -178,7 +184,18 @@ class Problem:
         new.__dict__.update(self.__dict__)
         new._inputs = tuple(_take(x, index) for x in self._inputs)
         new._targets, new._mask = _take(self._targets, index), _take(self._mask, index)
+        new._count = self._count and self._counted(index)
         return new
+
+    def _counted(self, index: np.ndarray) -> int | None:
+        """Return how many of these samples are counted, None for none: what has been checked needs no second look."""
+        if self._mask is None:
+            return (self._count or 0) // self._targets.shape[0] * index.size or None
+        return int(self._host_mask[index].sum()) or None
+
+    @cached_property
+    def _host_mask(self) -> np.ndarray:
+        return to_host(self._mask)
 
 
 def _copy(array: Array, name: str) -> Array:

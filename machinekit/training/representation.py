@@ -75,7 +75,7 @@ class Represented(Op):
     op: Any
     axis: int
     bases: dict[str, np.ndarray]
-    _here: dict[str, Array]
+    _here: dict[str, tuple[Array, Array]]
     _theta: dict[str, Array]
     _live: dict[str, np.ndarray]
 
@@ -97,18 +97,26 @@ class Represented(Op):
 
     def _fill_from(self, op: Any, theta: Mapping[str, Array]) -> None:
         """Set the op and its coefficients."""
+        self.__dict__["_here"] = {name: self._moved(name, array) for name, array in theta.items()}
         kept = {name: self._alive(name, array) for name, array in theta.items()}
         for array in kept.values():
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
-        here = {name: _matrix(self.bases[name], array) for name, array in kept.items()}
-        self.__dict__.update(_theta=kept, _here=here)
+        self.__dict__["_theta"] = kept
         self.__dict__["op"] = replace(op, {name: self._image(name, array) for name, array in kept.items()})
+
+    def _moved(self, name: str, like: Array) -> tuple[Array, Array]:
+        """Return the basis and the mask of the coefficients where these are: copied when they first are there."""
+        home, (matrix, live) = backend_of(like), self.__dict__.get("_here", {}).get(name, (None, None))
+        word = "float32" if dtype_name(like) in ("float32", "complex64") else "float64"
+        if matrix is not None and backend_of(matrix) == home and dtype_name(matrix) == word:
+            return matrix, live
+        return home.from_host(self.bases[name], word), home.from_host(self._live[name])
 
     def _alive(self, name: str, array: Array) -> Array:
         """Return a copy of coefficients with exact zeros where dead."""
-        xp, mask = namespace(array), backend_of(array).from_host(self._live[name])
-        return xp.where(mask, array, xp.zeros_like(array))
+        xp = namespace(array)
+        return xp.where(self._here[name][1], array, xp.zeros_like(array))
 
     def _with(self, op: Any, theta: Mapping[str, Array]) -> Self:
         new = object.__new__(type(self))
@@ -206,10 +214,10 @@ class Represented(Op):
         return self._alive(name, array)
 
     def _image(self, name: str, theta: Array) -> Array:
-        return _product(self._here[name], theta, self.axis)
+        return _product(self._here[name][0], theta, self.axis)
 
     def _coefficients(self, name: str, weight: Array) -> Array:
-        return _product(self._here[name].T, weight, self.axis)
+        return _product(self._here[name][0].T, weight, self.axis)
 
 
 def _basis(name: str, basis: Any, axis: int, known: Mapping[str, Array]) -> np.ndarray:
@@ -235,11 +243,6 @@ def _basis(name: str, basis: Any, axis: int, known: Mapping[str, Array]) -> np.n
 
 def _along(matrix: np.ndarray, array: np.ndarray) -> np.ndarray:
     return np.tensordot(matrix.astype(float), array.astype(float), axes=1)
-
-
-def _matrix(basis: np.ndarray, like: Array) -> Array:
-    """Return a basis where coefficients are, in their precision."""
-    return backend_of(like).from_host(basis, "float32" if dtype_name(like) in ("float32", "complex64") else "float64")
 
 
 def _product(matrix: Array, array: Array, axis: int) -> Array:

@@ -7,18 +7,32 @@ multiplied away: 0 · NaN is NaN.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..arrays import Array, as_array, astype, backend_of, common_backend, dtype_name, namespace, precision, to_host
 
-__all__ = ["Samples", "count_samples", "read_samples", "total"]
+__all__ = ["Samples", "count_samples", "read_samples", "sum_of", "total"]
 
 
-def total(array: Array) -> Any:
-    """Return the sum over all entries as a Python float, or complex; the one transfer to the host."""
-    xp = namespace(array)
-    return to_host(xp.reshape(xp.sum(array), (1,))).item()
+def total(*arrays: Array) -> Any:
+    """Return the sum over all entries of all arrays as a Python float, or complex; the one transfer to the host."""
+    return sum_of(arrays)
+
+
+def sum_of(arrays: Iterable[Array]) -> Any:
+    """Return the same of arrays that need not be there at once; of none, 0."""
+    found: Any = None
+    for array in arrays:
+        part = namespace(array).sum(array)
+        part = part.item() if isinstance(array, np.ndarray) else part
+        found = part if found is None else found + part
+    if found is None:
+        return 0.0
+    return to_host(found).item() if hasattr(found, "dtype") else found
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,9 @@ def _blank(array: Array, keep: Array) -> Array:
     return xp.where(keep, array, xp.zeros_like(array))
 
 
-def read_samples(p: Array, t: Array, mask: Array | None, d: Array | None, *, labels: bool) -> Samples:
+def read_samples(
+    p: Array, t: Array, mask: Array | None, d: Array | None, *, labels: bool, count: int | None = None
+) -> Samples:
     """Check the arguments of a loss and blank the masked samples.
 
     Parameters
@@ -64,6 +80,8 @@ def read_samples(p: Array, t: Array, mask: Array | None, d: Array | None, *, lab
     d : array of the shape and precision of `p`, or None
     labels : bool
         Whether integer targets are understood.
+    count : int, optional
+        How many samples the mask counts, if that is known.
 
     Raises
     ------
@@ -90,7 +108,7 @@ def read_samples(p: Array, t: Array, mask: Array | None, d: Array | None, *, lab
         keep = mask[..., None]
         t = _blank(t, keep if t.ndim == p.ndim else mask)
         p, d = _blank(p, keep), d if d is None else _blank(d, keep)
-    return Samples(p, t, d, count_samples(mask, lead), keep)
+    return Samples(p, t, d, count_samples(mask, lead) if count is None else count, keep)
 
 
 def _check_labels(t: Array, lead: tuple[int, ...]) -> None:
