@@ -142,7 +142,7 @@ def test_the_report_says_what_happened():
         ({"patience": 0}, ValueError, "patience is 0"),
         ({"tolerance": math.nan}, ValueError, "tolerance is nan"),
         ({"validation": [1, 2]}, TypeError, "validation is list"),
-        ({"validation": (1, 2, 3, 4)}, TypeError, "pass \\(inputs, targets\\)"),
+        ({"validation": (1, 2, 3, 4, 5)}, TypeError, "pass \\(inputs, targets\\)"),
         ({"loss": "huuber"}, ValueError, "did you mean 'huber'"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Array, namespace, to_host
 from ..machines.build import read_generator
-from .structure import machine_axes
+from .structure import output_axes
 from .tracker import Tracker
 
 __all__ = ["Batches", "run_adam"]
@@ -21,7 +21,7 @@ class Batches:
         labels = not namespace(targets).isdtype(targets.dtype, ("real floating", "complex floating"))  # no channel axis
         shape = tuple(targets.shape)
         lead = (shape if labels else shape[:-1]) if mask is None else tuple(mask.shape)
-        if len(lead) <= machine_axes(model):
+        if len(lead) <= output_axes(model):
             raise ValueError(
                 f"batch_size={size} but targets of shape {tuple(targets.shape)} have no batch axis before the grid; "
                 "leave batch_size out, or stack several series along a first axis"

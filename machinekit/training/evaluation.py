@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -27,12 +27,16 @@ class Evaluation:
     loss : Loss
     targets : array
     mask : bool array or None
+    weights : array of shape (*batch, *grid) or None
+    share : float
+        What the loss is multiplied by: 1 but for a part of weighted samples, see `Problem.subset`.
     count : int, optional
-        The number of samples that the mask counts, if loss, targets and mask have been checked: see `Loss.check`.
+        The number of samples that the mask counts, if loss, targets and mask have been checked: see `Loss.check`. Not
+        with weights.
 
     Attributes
     ----------
-    params, loss, targets, mask
+    params, loss, targets, mask, weights
         As given.
     model : op
         The model with these parameters.
@@ -41,7 +45,7 @@ class Evaluation:
     prediction : array of shape (*batch, *grid, channel)
         Its output.
     count : int
-        The number of samples that the mask counts.
+        The number of samples that the mask counts; TypeError where they have weights.
 
     Raises
     ------
@@ -61,11 +65,20 @@ class Evaluation:
     state: State
 
     def __init__(
-        self, base: Any, params: Mapping[str, Array], inputs: tuple, loss: Any, targets: Array, mask: Array | None,
+        self,
+        base: Any,
+        params: Mapping[str, Array],
+        inputs: tuple,
+        loss: Any,
+        targets: Array,
+        mask: Array | None,
+        weights: Array | None = None,
+        share: float = 1.0,
         count: int | None = None,
-    ) -> None:  # fmt: skip
-        self._given, self._known = (base, inputs), {} if count is None else {"count": count}
-        self.params, self.loss, self.targets, self.mask = params, loss, targets, mask
+    ) -> None:
+        self._given, self._share = (base, inputs), share
+        self._known = {} if count is None else {"count": count}
+        self.params, self.loss, self.targets, self.mask, self.weights = params, loss, targets, mask, weights
         self.model = replace(base, params)
         self.state = solve(self.model, *inputs)
         if len(self.state.outputs) != 1:
@@ -77,7 +90,8 @@ class Evaluation:
     def moved(self, params: Mapping[str, Array]) -> Evaluation:
         """Return the evaluation at other parameters."""
         base, inputs = self._given
-        return Evaluation(base, params, inputs, self.loss, self.targets, self.mask, **self._known)
+        data = (self.loss, self.targets, self.mask, self.weights, self._share)
+        return Evaluation(base, params, inputs, *data, **self._known)
 
     @property
     def prediction(self) -> Array:
@@ -85,6 +99,11 @@ class Evaluation:
 
     @cached_property
     def count(self) -> int:
+        if self.weights is not None:
+            raise TypeError(
+                "a penalty averages over the samples and knows no weights; leave it out, or leave weights out and "
+                "repeat samples instead"
+            )
         return self._known.get("count") or count_samples(self.mask, tuple(self.prediction.shape[:-1]))
 
     def check(self) -> int:
@@ -94,12 +113,19 @@ class Evaluation:
 
     def value(self) -> Any:
         """Return the loss."""
-        return self.loss.value(self.prediction, self.targets, self.mask, **self._known)
+        return self._weighed(self.loss.value, self.prediction, self.targets)
 
     @cached_property
     def seed(self) -> Array:
         """The gradient of the loss with respect to the prediction."""
-        return self.loss.gradient(self.prediction, self.targets, self.mask, **self._known)
+        return self._weighed(self.loss.gradient, self.prediction, self.targets)
+
+    def _weighed(self, verb: Callable[..., Any], *arrays: Array) -> Any:
+        """Call a method of the loss; one of your own knows no weights maybe, and is then given none."""
+        if self.weights is None:
+            return verb(*arrays, self.mask, **self._known)
+        found = verb(*arrays, self.mask, self.weights)
+        return found if self._share == 1.0 else self._share * found
 
     @cached_property
     def cotangent(self) -> Cotangent:
@@ -134,7 +160,7 @@ class Evaluation:
                 f"the loss {self.loss!r} has no hessp, which second derivatives need; "
                 "give it a method hessp(p, t, d, mask) that returns its Hessian times d"
             )
-        return self.loss.hessp(self.prediction, self.targets, tangent.outputs[0], self.mask, **self._known)
+        return self._weighed(self.loss.hessp, self.prediction, self.targets, tangent.outputs[0])
 
     def change(self, cotangent: Cotangent, tangent: Tangent, bend: Array | None) -> Cotangent:
         """Return the derivative of a pullback along a tangent, its seed changing by `bend`."""

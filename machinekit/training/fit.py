@@ -16,6 +16,7 @@ from .newton import FIRST_ORDER, SECOND_ORDER, run_scipy
 from .objective import Objective
 from .options import positive
 from .result import FitResult
+from .samples import weigh_samples
 from .tracker import StopFit, Tracker
 
 __all__ = ["METHODS", "fit"]
@@ -33,6 +34,7 @@ def fit(
     *,
     penalties: Any = (),
     mask: Array | None = None,
+    weights: Array | None = None,
     steps: int = 500,
     tolerance: float = 1e-9,
     learning_rate: float | None = None,
@@ -47,7 +49,7 @@ def fit(
 
     Parameters
     ----------
-    model, loss, inputs, targets, penalties, mask
+    model, loss, inputs, targets, penalties, mask, weights
         As for `Objective`.
     method : str
         ``"L-BFGS-B"``, ``"BFGS"``, ``"CG"``, ``"TNC"``, ``"SLSQP"``: SciPy's methods that take gradients.
@@ -64,8 +66,8 @@ def fit(
     batch_size : int, optional
         For "adam": samples of the first batch axis per update, shuffled anew in every pass. By
         default all of them, one update per pass.
-    validation : (inputs, targets) or (inputs, targets, mask), optional
-        A held-out set. The best parameters are then those of the least loss on it (no penalties).
+    validation : (inputs, targets), (inputs, targets, mask) or (inputs, targets, mask, weights), optional
+        A held-out set; its mask may be None. The best parameters are then those of the least loss on it (no penalties).
     patience : int
         Stop when the validation loss has not fallen for so many steps.
     rng : numpy.random.Generator, int or None
@@ -108,11 +110,14 @@ def fit(
     tolerance = positive("tolerance", tolerance)
     rate = positive("learning_rate", 0.01 if learning_rate is None else learning_rate)
     _check_real(inputs, targets)
-    objective = Objective(model, loss, inputs, targets, penalties, mask)
+    objective = Objective(model, loss, inputs, targets, penalties, mask, weights)
     if not objective.size:
         raise ValueError("the model has no live parameters, so there is nothing to fit; see model.describe()")
     held_out = None if validation is None else _held_out(model, loss, validation)
-    batches = None if batch_size is None else Batches(model, targets, mask, integer("batch_size", batch_size, 1), rng)
+    batches = None
+    if batch_size is not None:
+        counted = mask if weights is None else weigh_samples(mask, weights)[0]
+        batches = Batches(model, targets, counted, integer("batch_size", batch_size, 1), rng)
     with Tracker(objective, held_out, steps, patience, callback, progress) as tracker:
         try:
             # a value that is not finite is reported as such; NumPy need not warn of it too
@@ -148,13 +153,13 @@ def _check_real(inputs: Any, targets: Any) -> None:
 
 
 def _held_out(model: Any, loss: Any, validation: Any) -> Objective:
-    if not isinstance(validation, tuple) or len(validation) not in (2, 3):
+    if not isinstance(validation, tuple) or len(validation) not in (2, 3, 4):
         raise TypeError(
-            f"validation is {type(validation).__name__}; pass (inputs, targets) or (inputs, targets, mask), "
+            f"validation is {type(validation).__name__}; pass (inputs, targets), maybe with mask and weights, "
             "where inputs is an array or a tuple of arrays"
         )
-    inputs, targets, *mask = validation
-    return Objective(model, loss, inputs, targets, mask=mask[0] if mask else None)
+    inputs, targets, *rest = validation
+    return Objective(model, loss, inputs, targets, (), *rest)
 
 
 def _result(tracker: Tracker, method: str, converged: bool, message: str) -> FitResult:

@@ -1,20 +1,21 @@
 """Losses: a mean over samples, with gradient and Hessian product by hand.
 
 Every loss is a sum over channels of ℓ(p, t), and the mean of that over the samples (batch × grid)
-that the mask counts. The mean is here and nowhere else: cotangents are sums. All formulas are
-analytic in p, with branches on the real part, so that the complex step sees true derivatives.
+that the mask counts, weighted if weights are given. The mean is here and nowhere else: cotangents
+are sums. All formulas are analytic in p, with branches on the real part, so that the complex step
+sees true derivatives.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..activations.smooth import logistic_pair, softplus
 from ..arrays import Array, astype, backend_of, dtype_name, every, namespace, near, real
 from .options import positive
-from .samples import Samples, read_samples, total
+from .samples import Samples, read_samples
 
 __all__ = ["Loss", "get_loss", "huber", "logistic", "softmax_cross_entropy", "squared_error"]
 
@@ -40,7 +41,9 @@ class Loss(ABC):
     name: str
     _takes_labels = False
 
-    def value(self, p: Array, t: Array, mask: Array | None = None, *, count: int | None = None) -> Any:
+    def value(
+        self, p: Array, t: Array, mask: Array | None = None, weights: Array | None = None, *, count: int | None = None
+    ) -> Any:
         """Return L as a Python float; complex if p or t is.
 
         Parameters
@@ -51,6 +54,8 @@ class Loss(ABC):
             Targets. `softmax_cross_entropy` also takes integer labels of shape (*batch, *grid).
         mask : bool array of shape (*batch, *grid), optional
             True = counted. A masked sample may hold anything, NaN included.
+        weights : array of shape (*batch, *grid), real floating of the precision of p, optional
+            At least 0; only their ratios matter. A sample of weight 0 is masked.
         count : int, optional
             What `check` has returned for these targets and this mask: neither is then looked at again, for which a
             GPU would have to be waited for.
@@ -58,35 +63,47 @@ class Loss(ABC):
         Raises
         ------
         TypeError
-            Lists or objects; mixed libraries, devices or precisions; a mask that is not bool.
+            Lists or objects; mixed libraries, devices or precisions; a mask that is not bool; complex weights.
         ValueError
-            Shapes that disagree; no sample is counted; a counted target out of range.
+            Shapes that disagree; no sample is counted; a counted target out of range, a weight negative or not finite.
         """
-        s = self._read(p, t, mask, None, count)
-        return total(s.drop(self._terms(s.p, s.t))) / s.count
+        s = self._read(p, t, mask, None, weights, count=count)
+        return s.mean(self._terms(s.p, s.t))
 
     def check(self, p: Array, t: Array, mask: Array | None = None) -> int:
         """Raise what `value` raises; return how many samples are counted."""
-        return self._read(p, t, mask, None, None).count
+        return int(self._read(p, t, mask, None).count)
 
-    def gradient(self, p: Array, t: Array, mask: Array | None = None, *, count: int | None = None) -> Array:
+    def gradient(
+        self, p: Array, t: Array, mask: Array | None = None, weights: Array | None = None, *, count: int | None = None
+    ) -> Array:
         """Return ∂L/∂p, of the shape, library and precision of p; exactly zero where masked.
 
         Parameters and exceptions are those of `value`.
         """
-        s = self._read(p, t, mask, None, count)
-        return s.drop(self._slopes(s.p, s.t) / float(s.count))
+        s = self._read(p, t, mask, None, weights, count=count)
+        return s.shares(self._slopes(s.p, s.t))
 
-    def hessp(self, p: Array, t: Array, d: Array, mask: Array | None = None, *, count: int | None = None) -> Array:
+    def hessp(
+        self,
+        p: Array,
+        t: Array,
+        d: Array,
+        mask: Array | None = None,
+        weights: Array | None = None,
+        *,
+        count: int | None = None,
+    ) -> Array:
         """Return ∂²L/∂p² d, of the shape, library and precision of p; exactly zero where masked.
 
         `d` is a direction of p, of its shape and precision; the rest as for `value`.
         """
-        s = self._read(p, t, mask, d, count)
-        return s.drop(self._curves(s.p, s.t, s.d) / float(s.count))
+        s = self._read(p, t, mask, d, weights, count=count)
+        return s.shares(self._curves(s.p, s.t, s.d))
 
-    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None, count: int | None) -> Samples:
-        return read_samples(p, t, mask, d, labels=self._takes_labels, count=count)
+    def _read(self, p: Array, t: Array, *rest: Array | None, count: int | None = None) -> Samples:
+        """Check the arguments; the rest is mask, d and weights. What is counted has been checked before."""
+        return read_samples(p, t, *rest, labels=self._takes_labels, count=count)
 
     @abstractmethod
     def _terms(self, p: Array, t: Array) -> Array:
@@ -129,12 +146,12 @@ class _SoftmaxCrossEntropy(Loss):
     name: str = "softmax_cross_entropy"
     _takes_labels = True
 
-    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None, count: int | None) -> Samples:
-        s = super()._read(p, t, mask, d, count)
+    def _read(self, p: Array, t: Array, *rest: Array | None, count: int | None = None) -> Samples:
+        s = super()._read(p, t, *rest, count=count)
         if not p.shape[-1]:
             raise ValueError(f"p has shape {tuple(p.shape)}, no channel to choose from; pass at least one")
         if "int" in dtype_name(s.t):
-            return Samples(s.p, s.drop(_one_hot(s.t, s.p, count is None)), s.d, s.count, s.keep)
+            return replace(s, t=s.drop(_one_hot(s.t, s.p, count is None)))
         return s
 
     def _terms(self, p: Array, t: Array) -> Array:
@@ -183,8 +200,8 @@ class _Logistic(Loss):
 
     name: str = "logistic"
 
-    def _read(self, p: Array, t: Array, mask: Array | None, d: Array | None, count: int | None) -> Samples:
-        s = super()._read(p, t, mask, d, count)
+    def _read(self, p: Array, t: Array, *rest: Array | None, count: int | None = None) -> Samples:
+        s = super()._read(p, t, *rest, count=count)
         level = real(s.t)
         if count is None and not every((level >= 0) & (level <= 1)):
             raise ValueError(

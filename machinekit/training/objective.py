@@ -29,7 +29,7 @@ class Objective(Problem):
     loss : str or Loss
         See `get_loss`.
     inputs : array, or tuple of arrays
-        What ``model.solve`` takes. Copied, as are the targets and the mask.
+        What ``model.solve`` takes. Copied, as are the targets, the mask and the weights.
     targets : array
         What the loss takes: of the shape of the output, or labels.
     penalties : penalty, or iterable of penalties
@@ -37,6 +37,8 @@ class Objective(Problem):
         read the model and the data have ``value_at(at)`` and ``gradient_at(at)`` of an `Evaluation` instead.
     mask : bool array of shape (*batch, *grid), optional
         True = counted.
+    weights : array of shape (*batch, *grid), real floating of the precision of the targets, optional
+        The loss is then the weighted mean: see `Loss`. Penalties on input gradients take none.
 
     Raises
     ------

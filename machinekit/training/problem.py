@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from inspect import signature
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..graph.op import check_op_kind, parameters, replace
 from .evaluation import Evaluation
 from .layout import Layout
 from .losses import Loss, get_loss
+from .samples import count_samples, weigh_samples
 from .terms import Term, read_terms
 
 __all__ = ["Problem"]
@@ -37,6 +39,7 @@ class Problem:
         targets: Array,
         penalties: Any = (),
         mask: Array | None = None,
+        weights: Array | None = None,
     ) -> None:
         check_op_kind(model, "model")
         self._base, self._loss, self._layout = model, get_loss(loss), Layout(model)
@@ -46,6 +49,9 @@ class Problem:
             self._inputs = (_copy(inputs, "inputs"),)
         self._targets = _copy(targets, "targets")
         self._mask = None if mask is None else _copy(mask, "mask")
+        self._weights, self._share = None if weights is None else _copy(weights, "weights"), 1.0
+        if weights is not None:
+            _check_weighable(self._loss)
         self.terms = read_terms(penalties, self._layout)
         self._count: int | None = None
 
@@ -139,9 +145,9 @@ class Problem:
 
     def evaluate(self, theta: np.ndarray) -> Evaluation:
         """Return the pass at θ: the model, its state, and the loss's gradient when asked for; raises as `value`."""
-        params = self.unpack(theta)
-        at = Evaluation(self._base, params, self._inputs, self._loss, self._targets, self._mask, self._count)
-        if self._count is None and isinstance(self._loss, Loss):
+        data = (self._inputs, self._loss, self._targets, self._mask, self._weights, self._share)
+        at = Evaluation(self._base, self.unpack(theta), *data, self._count)
+        if self._count is None and self._weights is None and isinstance(self._loss, Loss):
             self._count = at.check()
         return at
 
@@ -178,12 +184,22 @@ class Problem:
         Parameters
         ----------
         index : integer host vector
-            Positions along the first axis of inputs, targets and mask. The mean is then over these.
+            Positions along the first axis of inputs, targets, mask and weights. The mean is then over these.
+
+        Notes
+        -----
+        With weights, the loss of a part is (N/n) Σ w ℓ / W, with the sum over its n samples that are counted and W the
+        sum of the weights of all N: over all parts of one size it has the mean Σ w ℓ / W, which the
+        weighted mean over the part has not.
         """
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
         new._inputs = tuple(_take(x, index) for x in self._inputs)
         new._targets, new._mask = _take(self._targets, index), _take(self._mask, index)
+        new._weights = _take(self._weights, index)
+        if self._weights is not None:
+            new._share = self._share * new._mean_weight() / self._mean_weight()
+        new.__dict__.pop("_host_mask", None)
         new._count = self._count and self._counted(index)
         return new
 
@@ -197,10 +213,24 @@ class Problem:
     def _host_mask(self) -> np.ndarray:
         return to_host(self._mask)
 
+    def _mean_weight(self) -> float:
+        """Return the mean weight of the samples that are counted."""
+        counted, _, whole = weigh_samples(self._mask, self._weights)
+        return whole / count_samples(counted, tuple(counted.shape))
+
 
 def _copy(array: Array, name: str) -> Array:
     backend_of(array, name)
     return astype(array)
+
+
+def _check_weighable(loss: Any) -> None:
+    """Refuse weights for a loss of one's own that takes none."""
+    if "weights" not in signature(loss.value).parameters or "weights" not in signature(loss.gradient).parameters:
+        raise TypeError(
+            f"weights are given but the loss {loss!r} takes none; give its value and gradient a last argument weights, "
+            "or leave weights out"
+        )
 
 
 def _take(array: Array | None, index: np.ndarray) -> Array | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..graph.op import parts
 
-__all__ = ["grid_axes", "machine_axes", "partition_of"]
+__all__ = ["grid_axes", "machine_axes", "output_axes", "partition_of"]
 
 
 def partition_of(op: Any) -> Any:
@@ -24,6 +24,21 @@ def machine_axes(op: Any) -> int:
     """Return the most grid axes of a machine in the model."""
     own = getattr(getattr(op, "partition", None), "axes", 0)
     return max([own, *map(machine_axes, _inside(op))])
+
+
+def output_axes(op: Any) -> int:
+    """Return the most grid axes that the output may have: those of the machines since the last `Reshape`, or its own"""
+    after = getattr(op, "after", None)
+    if isinstance(after, tuple):
+        return max(len(after) - 1, 0)
+    if not hasattr(op, "ops"):
+        return machine_axes(op)
+    axes = 0
+    for one in reversed(op.ops):
+        axes = max(axes, output_axes(one))
+        if isinstance(getattr(one, "after", None), tuple):
+            break
+    return axes
 
 
 def grid_axes(op: Any) -> int:
