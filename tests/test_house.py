@@ -2,7 +2,7 @@
 
 import ast
 import importlib
-import pkgutil
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +12,19 @@ import pytest
 import machinekit
 
 ROOT = Path(machinekit.__file__).parent
-MODULES = sorted(m.name for m in pkgutil.walk_packages([str(ROOT)], "machinekit.") if not m.name.endswith("__main__"))
+MODULES = sorted(
+    ".".join(("machinekit", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+    if path.name != "__main__.py" and path != ROOT / "__init__.py"
+)
+BRIDGES = {"torch": "PyTorch", "jax": "JAX", "scipy": "SciPy", "sklearn": "scikit-learn"}
 FLOORS = [
     {"arrays", "activations", "partitions", "linear", "records", "data", "errors"},
     {"engine", "solvers", "gpu"},
     {"machines"},
     {"graph"},
     {"training", "testing", "saving", "theory", "smoothness"},
-    {"cli", "figures", "forecasting", "benchmarking", "verification"},
+    {"cli", "figures", "forecasting", "benchmarking", "verification", "interop"},
 ]
 
 
@@ -29,7 +34,12 @@ def floor(part):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_exports_exactly_its_public_definitions(name):
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        if "pip install" not in str(error):  # the one line of a bridge whose library is missing
+            raise
+        pytest.skip(str(error))
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) if not n.name.startswith("_")}
     exported = getattr(module, "__all__", [])
@@ -74,7 +84,21 @@ def test_cupy_is_imported_in_the_array_module_only():
 
 
 def test_importing_brings_in_no_optional_library():
-    optional = ("cupy", "torch", "jax", "matplotlib", "hypothesis", "pytest", "sklearn", "thinc", "threadpoolctl")
-    code = f"import sys, machinekit; print([n for n in {optional!r} if n in sys.modules])"
+    optional = ("cupy", "torch", "jax", "matplotlib", "hypothesis", "pytest", "sklearn", "pylops", "thinc",
+                "threadpoolctl")  # fmt: skip
+    code = f"import sys, machinekit, machinekit.interop; print([n for n in {optional!r} if n in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("library", ["torch", "jax", "sklearn"])
+def test_a_bridge_without_its_library_tells_in_one_line_how_to_install_it(library):
+    """A library that is not there looks like None in sys.modules; scipy is always there."""
+    name = f"machinekit.interop.{library}"
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not there")
+    code = f"import sys; sys.modules[{library!r}] = None\nimport {name}"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT.parent)
+    last = ran.stderr.strip().splitlines()[-1]
+    needs = f"{name} needs {BRIDGES[library]}; pip install 'machinekit[{library}]'"
+    assert last == f"ImportError: {needs}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import update_wrapper
 from typing import Any
 
 from ..arrays import Array
@@ -16,8 +15,7 @@ class lazy:
     """An attribute computed when first asked for and then kept: `functools.cached_property` without its lock."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
-        self.make, self.name = make, make.__name__
-        update_wrapper(self, make)  # type: ignore[arg-type]
+        self.make, self.name, self.__doc__ = make, make.__name__, make.__doc__
 
     def __get__(self, record: Any, owner: Any = None) -> Any:
         if record is None:
@@ -184,7 +182,7 @@ class MachineCotangent(Cotangent):
     @lazy
     def inputs(self) -> Arrays:
         """The cotangents of the state's inputs."""
-        return (self.y0, self.z0)[: self._arity]
+        return (self.y0,) if self._arity == 1 else (self.y0, self.z0)  # z0 may cost a product
 
 
 def cut(array: Array, width: int) -> Array:
