@@ -114,6 +114,11 @@ def backend_of(array: Array, name: str = "array") -> Backend:
     root = type(array).__module__.partition(".")[0]
     if root == "cupy":
         return Backend("cupy", importlib.import_module("cupy"), array.device)
+    if root in ("jax", "jaxlib"):
+        raise TypeError(
+            f"{name} is a JAX array ({type(array).__name__}), which JAX may trace but a model cannot be traced; use "
+            f"machinekit.interop.jax.to_function(model), or numpy.asarray({name}) outside of jax.jit, vmap and grad"
+        )
     if hasattr(array, "__array_namespace__") and not isinstance(array, np.generic):
         xp = array.__array_namespace__()
         return Backend(xp.__name__, xp, array.device)
