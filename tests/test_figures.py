@@ -255,5 +255,5 @@ def test_every_option_is_documented():
 
     command = next(a for a in parser()._actions if a.dest == "command").choices["figures"]
     flags = {f for a in command._actions for f in a.option_strings if f.startswith("--")} - {"--help"}
-    page = (Path(__file__).parents[1] / "docs" / "index.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "paper-figures.md").read_text(encoding="utf-8")
     assert {f for f in flags if f"`{f}" not in page} == set()

@@ -121,7 +121,7 @@ def _table(
     name += "" if (sizes == "gpu") == on_gpu else f"-{sizes}-sizes"
 
     def keep(outcomes: Sequence[Outcome]) -> None:
-        """Write what there is: a long run on a lent GPU may be cut off."""
+        """Write what there is: a long run may be cut off."""
         if on_gpu and args.output:
             head, text = page(outcomes)
             write(Path(args.output), name, head, outcomes, text)

@@ -50,7 +50,7 @@ _SHARED = """
 
 def document_equilibrium(cls: type) -> type:
     """Write the parameters that equilibrium machines share into a class docstring."""
-    cls.__doc__ = (cls.__doc__ or "").replace("\n    {shared}\n", _SHARED)
+    cls.__doc__ = (cls.__doc__ or "").replace("\n    {shared}\n", _SHARED + "\n")
     return cls
 
 

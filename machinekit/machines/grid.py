@@ -43,7 +43,7 @@ _SHARED = """
 
 def _document(cls: type) -> type:
     """Write the parameters that all machines share into a class docstring."""
-    cls.__doc__ = (cls.__doc__ or "").replace("\n    {shared}\n", _SHARED)
+    cls.__doc__ = (cls.__doc__ or "").replace("\n    {shared}\n", _SHARED + "\n")
     return cls
 
 
