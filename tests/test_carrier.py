@@ -105,6 +105,9 @@ def test_what_was_checked_once_is_checked(backend, spec):
     assert j.evaluate(j.theta0).count == 2
     assert j.subset(np.array([0, 2, 0])).evaluate(j.theta0).count == 3
     assert j.subset(np.array([1, 2])).evaluate(j.theta0).count == 1
+    part = j.subset(np.array([1, 0]))
+    part.evaluate(j.theta0)
+    assert part.subset(np.array([0, 0, 1])).evaluate(j.theta0).count == 1  # by the mask of the part
     with pytest.raises(ValueError, match="counts none of the 1 samples"):
         j.subset(np.array([1])).fun(j.theta0)
     labels = mk.Objective(model.to(spec), "softmax_cross_entropy", move(inputs), move(np.array([0, 1, 2])))
