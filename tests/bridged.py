@@ -27,6 +27,8 @@ def models():
     yield "pruned", recurrent.prune(rng.random(recurrent.weight.shape) < 0.5), draw(rng, (5, 1))
     grid = mk.GridMachine((1, 2), "tanh", padding=((1, 0), (1, 1)), scan=(0, 1), rng=4)
     yield "grid", grid, draw(rng, (1, 3, 3, 1))
+    turned = mk.GridMachine((1, 2), "tanh", padding=((1, 2),), reverse=(-1,), bias=True, rng=13)
+    yield "transposed", turned, draw(rng, (2, 4, 3))
     smooth = mk.Represented(mk.RecurrentMachine((1, 2), "tanh", memory=5, rng=5), weight=spline)
     yield "represented", smooth, draw(rng, (2, 6, 1))
     yield "equilibrium", mk.EquilibriumMachine((3,), "tanh", rng=6, rtol=1e-13), draw(rng, (2, 3))

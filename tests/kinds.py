@@ -18,6 +18,12 @@ def pruned():
     return machine.prune(np.arange(25).reshape(5, 5) % 3 > 0)
 
 
+def transposed():
+    """The dual of a convolution machine: linear, its kernel transposed, its blocks and lags the other way."""
+    machine = mk.ConvMachine((1, 2), "tanh", padding=((2, 1),), rng=0)
+    return machine.dual(machine.solve(draw(4, 3)))
+
+
 def two_ways():
     """Two inputs, two outputs, an op on two edges, a machine and a chain inside."""
     shared = mk.Chain([mk.Affine(2, 2, rng=0), mk.Pointwise("tanh")])
@@ -52,6 +58,11 @@ MACHINES = {
     "linear": (lambda: mk.DenseMachine((2, 2), mk.Diagonal(draw(4)), bias=True, rng=0), [(3, 4)]),
     "conv": (lambda: mk.ConvMachine((1, 2), "tanh", padding=((2, 1),), bias=True, rng=0), [(2, 4, 1)]),
     "conv, two axes": (lambda: mk.ConvMachine((1, 1), "tanh", padding=((1, 0), (1, 1)), rng=0), [(1, 3, 2, 1)]),
+    "conv, blocks reversed, as a dual's": (
+        lambda: mk.GridMachine((1, 2), "tanh", padding=((1, 2),), reverse=(-1,), bias=True, rng=0),
+        [(2, 4, 3)],
+    ),
+    "conv, the dual of one": (transposed, [(2, 4, 3), (2, 4, 3)]),
     "recurrent": (lambda: mk.RecurrentMachine((1, 2), "tanh", memory=2, bias=True, rng=0), [(2, 4, 1)]),
     "recurrent, time blocks": (
         lambda: mk.RecurrentMachine((1, 2), "tanh", memory=3, time_block=2, reverse=(0,), rng=0),
